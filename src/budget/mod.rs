@@ -1,0 +1,339 @@
+//! What all workers together may use of the machine: I/O, processors, and when to give way.
+//!
+//! A worker says before each step how many bytes it will move; the budget lets it go at once or holds it back, and
+//! keeps asking it meanwhile whether it still wants to wait. No lock is held while waiting, and limits may change
+//! meanwhile. Each worker has a [`Budget`] of its own that shares everything but the count of how often it asked, by
+//! which one that is held back can be told from one that hangs. The arithmetic is in [`governor`] and pure; `machine`
+//! reads what the kernel tells.
+
+pub mod governor;
+mod machine;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::{Bucket, Ticket};
+use machine::Reading;
+
+pub use machine::Weather;
+
+/// What all workers together may use. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// Bytes a second, reads and writes together.
+    pub io_bytes_per_second: Option<u64>,
+    /// Percent of the whole machine's processors, above 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Machine load in percent above which to give way.
+    pub backoff_above: Option<f64>,
+    /// By how much the CPU target shrinks at full load: 0 not at all, 1 to nothing.
+    pub backoff_strength: f64,
+    /// Percent of the last second in which somebody else waited for a processor or for I/O (`some` of
+    /// /proc/pressure/cpu or /proc/pressure/io) above which to pause.
+    pub pressure_above: Option<f64>,
+}
+
+/// How long a waiting worker sleeps at most before it looks around again.
+const LOOK_AROUND: Duration = Duration::from_millis(20);
+
+/// How often load and pressure are read while somebody works.
+const SAMPLE: Duration = Duration::from_millis(250);
+
+/// Over how long load and pressure are taken.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// The shared budget, as one worker has it.
+#[derive(Debug)]
+pub struct Budget {
+    shared: Arc<Shared>,
+    asked: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    begun: Instant,
+    own_cgroup: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+/// What the budget remembers between steps.
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    io: Option<Bucket>,
+    cpu: Option<Bucket>,
+    cpu_used: Duration,
+    cpu_asked: Duration,
+    /// Of the last second, the oldest first.
+    readings: VecDeque<Reading>,
+    /// The reading of the last time that somebody wanted to know the weather.
+    shown: Option<Reading>,
+    weather: Weather,
+    paused: bool,
+    throttled: Throttled,
+}
+
+/// How long workers were held back, all together, by cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Throttled {
+    /// By the I/O budget.
+    pub io: Duration,
+    /// By the CPU budget, shrunk by load or not.
+    pub cpu: Duration,
+    /// By pressure.
+    pub pressure: Duration,
+}
+
+/// Whoever waited did not want to wait any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GaveUp;
+
+/// What holds a worker back.
+#[derive(Debug, Clone, Copy)]
+enum Cause {
+    Io,
+    Cpu,
+    Pressure,
+}
+
+impl Budget {
+    /// A budget with these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let mut state = State {
+            limits: Limits::default(),
+            io: None,
+            cpu: None,
+            cpu_used: machine::own_cpu_time(),
+            cpu_asked: Duration::ZERO,
+            readings: VecDeque::new(),
+            shown: None,
+            weather: Weather::default(),
+            paused: false,
+            throttled: Throttled::default(),
+        };
+        state.set_limits(limits, Duration::ZERO);
+        let shared = Shared {
+            begun: Instant::now(),
+            own_cgroup: machine::own_cgroup(),
+            state: Mutex::new(state),
+        };
+        Self {
+            shared: Arc::new(shared),
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// The same budget for another worker, who has not asked yet.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// How often this worker has asked whether it may go on, which it does all the while it is held back.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limits for everybody, also for those who wait.
+    pub fn set_limits(&self, limits: Limits) {
+        let now = self.now();
+        self.state().set_limits(limits, now);
+    }
+
+    /// How long workers were held back until now.
+    #[must_use]
+    pub fn throttled(&self) -> Throttled {
+        self.state().throttled
+    }
+
+    /// Load and pressure: while somebody works of the last second, else since this was asked last.
+    #[must_use]
+    pub fn weather(&self) -> Weather {
+        let now = self.now();
+        let mut state = self.state();
+        if state
+            .readings
+            .back()
+            .is_some_and(|last| last.age(now) < 2 * SAMPLE)
+        {
+            return state.weather;
+        }
+        let reading = Reading::now(now, self.shared.own_cgroup.as_deref());
+        let earlier = state.shown.replace(reading);
+        earlier.map_or_else(Weather::default, |earlier| reading.since(&earlier))
+    }
+
+    /// Waits until `bytes` may be moved and the processors may be used, and returns how long that was. `go_on` is asked
+    /// before and at least every 20 ms meanwhile.
+    ///
+    /// # Errors
+    /// [`GaveUp`] as soon as `go_on` says no.
+    pub fn spend(&self, bytes: u64, mut go_on: impl FnMut() -> bool) -> Result<Duration, GaveUp> {
+        let begun = self.now();
+        let ticket = self.state().io.as_mut().map(|io| io.take(bytes as f64, begun));
+        loop {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if !go_on() {
+                return Err(GaveUp);
+            }
+            let now = self.now();
+            let Some((wait, cause)) = self.wait(ticket, now) else {
+                return Ok(now.saturating_sub(begun));
+            };
+            std::thread::sleep(wait.min(LOOK_AROUND));
+            let slept = self.now().saturating_sub(now);
+            self.state().throttled.add(cause, slept);
+        }
+    }
+
+    /// How many bytes to move in one step so that the steps are short beside the rate: `most`, or less where that would
+    /// take longer than 50 ms.
+    #[must_use]
+    pub fn step(&self, most: usize) -> usize {
+        let least = most.min(4096);
+        self.state().limits.io_bytes_per_second.map_or(most, |rate| {
+            usize::try_from(rate / 20).unwrap_or(most).clamp(least, most)
+        })
+    }
+
+    /// For how long to do nothing, and because of what.
+    fn wait(&self, ticket: Option<Ticket>, now: Duration) -> Option<(Duration, Cause)> {
+        let mut state = self.state();
+        if state.is_sample_due(now) {
+            let reading = Reading::now(now, self.shared.own_cgroup.as_deref());
+            state.sample(reading, now);
+        }
+        if state.paused {
+            return Some((SAMPLE, Cause::Pressure));
+        }
+        let io = match (&mut state.io, ticket) {
+            (Some(io), Some(ticket)) => io.wait(ticket, now),
+            _ => Duration::ZERO,
+        };
+        let cpu = state.cpu_wait(now);
+        let longest = if cpu > io {
+            (cpu, Cause::Cpu)
+        } else {
+            (io, Cause::Io)
+        };
+        (!longest.0.is_zero()).then_some(longest)
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.begun.elapsed()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn set_limits(&mut self, limits: Limits, now: Duration) {
+        set_rate(
+            &mut self.io,
+            limits.io_bytes_per_second.map(|rate| rate as f64),
+            now,
+        );
+        let cap = limits.cpu_percent.or(limits.backoff_above.map(|_| 100.0));
+        set_rate(&mut self.cpu, cap.map(cpu_rate), now);
+        self.paused &= limits.pressure_above.is_some();
+        self.limits = limits;
+        if self.is_weather_wanted() {
+            self.set_by_weather(now);
+        }
+    }
+
+    fn is_weather_wanted(&self) -> bool {
+        self.limits.backoff_above.is_some() || self.limits.pressure_above.is_some()
+    }
+
+    fn is_sample_due(&self, now: Duration) -> bool {
+        self.is_weather_wanted() && self.readings.back().is_none_or(|last| last.age(now) >= SAMPLE)
+    }
+
+    /// Takes a reading in, and sets the CPU target and the pause by it.
+    fn sample(&mut self, reading: Reading, now: Duration) {
+        // Half a sample more: those of a whole window are rarely on time. After a rest there is nothing to compare with.
+        while self
+            .readings
+            .front()
+            .is_some_and(|old| old.age(now) > WINDOW + SAMPLE / 2)
+        {
+            self.readings.pop_front();
+        }
+        self.weather = self
+            .readings
+            .front()
+            .map_or_else(Weather::default, |old| reading.since(old));
+        self.readings.push_back(reading);
+        self.set_by_weather(now);
+    }
+
+    fn set_by_weather(&mut self, now: Duration) {
+        let Limits {
+            cpu_percent,
+            backoff_above,
+            backoff_strength,
+            pressure_above,
+            ..
+        } = self.limits;
+        let cap = cpu_percent.unwrap_or(100.0);
+        if let (Some(cpu), Some(above)) = (&mut self.cpu, backoff_above) {
+            let load = self.weather.load.unwrap_or(0.0);
+            let target = governor::cpu_target(cap, load, above, backoff_strength);
+            cpu.set_rate(cpu_rate(target), now);
+        }
+        if let Some(limit) = pressure_above {
+            self.paused = governor::paused(self.paused, self.weather.pressure.unwrap_or(0.0), limit);
+        }
+    }
+
+    /// How long to keep off the processors.
+    fn cpu_wait(&mut self, now: Duration) -> Duration {
+        let used = machine::own_cpu_time();
+        let spent = used.saturating_sub(self.cpu_used);
+        let is_after_a_rest = now.saturating_sub(self.cpu_asked) > WINDOW;
+        (self.cpu_used, self.cpu_asked) = (used, now);
+        let Some(cpu) = &mut self.cpu else {
+            return Duration::ZERO;
+        };
+        // What was used while nobody worked, by a scan perhaps, was not used in this second.
+        let spent = if is_after_a_rest { Duration::ZERO } else { spent };
+        let ticket = cpu.take(spent.as_secs_f64(), now);
+        cpu.wait(ticket, now)
+    }
+}
+
+impl Throttled {
+    fn add(&mut self, cause: Cause, time: Duration) {
+        *match cause {
+            Cause::Io => &mut self.io,
+            Cause::Cpu => &mut self.cpu,
+            Cause::Pressure => &mut self.pressure,
+        } += time;
+    }
+}
+
+fn set_rate(bucket: &mut Option<Bucket>, rate: Option<f64>, now: Duration) {
+    match (&mut *bucket, rate) {
+        (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
+        _ => *bucket = rate.map(|rate| Bucket::new(rate, now)),
+    }
+}
+
+/// Processor seconds a second.
+fn cpu_rate(percent: f64) -> f64 {
+    percent / 100.0 * machine::processors()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Which container a file has, told by its first bytes.
+//!
+//! Names lie, so only magic numbers count. Containers that are known but not read yet have their names here, so that
+//! the refusal says what the file is.
+
+use super::Error;
+
+/// A container that this version reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Classic pcap (draft-ietf-opsawg-pcap), micro- or nanoseconds, either byte order.
+    Pcap,
+}
+
+/// What a magic number stands for.
+const MAGICS: &[(&[u8], Result<Format, &str>)] = &[
+    (b"\xd4\xc3\xb2\xa1", Ok(Format::Pcap)),
+    (b"\xa1\xb2\xc3\xd4", Ok(Format::Pcap)),
+    (b"\x4d\x3c\xb2\xa1", Ok(Format::Pcap)),
+    (b"\xa1\xb2\x3c\x4d", Ok(Format::Pcap)),
+    (b"\x34\xcd\xb2\xa1", Err("modified pcap")),
+    (b"\xa1\xb2\xcd\x34", Err("modified pcap")),
+    (b"\x0a\x0d\x0d\x0a", Err("pcapng")),
+    (b"\x1f\x8b", Err("gzip")),
+    (b"\x28\xb5\x2f\xfd", Err("zstd")),
+    (b"\x04\x22\x4d\x18", Err("lz4")),
+    (b"BZh", Err("bzip2")),
+    (b"\xfd7zXZ\x00", Err("xz")),
+];
+
+/// The container of a file that begins with `head`.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a container that is known but not read yet, [`Error::NotACapture`] for anything else.
+pub fn detect(head: &[u8]) -> Result<Format, Error> {
+    if head.is_empty() {
+        return Err(Error::NotACapture("the file is empty"));
+    }
+    match MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        Some(&(_, Ok(format))) => Ok(format),
+        Some(&(_, Err(name))) => Err(Error::Unsupported(name)),
+        None => Err(Error::NotACapture("unknown first bytes")),
+    }
+}

@@ -1,0 +1,648 @@
+//! Both command lines: what can be written, what it means, and which of it has no effect together.
+//!
+//! Apart from the binaries so that help, man pages and tests have one source. Flags are the configuration
+//! file's keys with hyphens, and their words are those of `words::Word`. Nothing here looks at the file
+//! system: that a directory is missing is found by `oneshot` or `daemon`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::budget::Limits;
+use crate::config::{DEFAULT_AGE_MINUTES, DEFAULT_FILE, Mistakes, Settings};
+use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
+use crate::malcolm;
+use crate::oneshot::{Request, Source};
+use crate::report::Output;
+use crate::report::progress::When;
+use crate::slim::{Lengths, PolicyName};
+use crate::status::Format;
+use crate::words::Word;
+
+const SLIM_HELP: &str = "\
+Examples:
+  pcap-slim --dir /captures --dry-run            which captures would be slimmed
+  pcap-slim --dir /captures --check-only         how much that would save
+  pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
+  pcap-slim --single a.pcap --output json        slim one capture, report to a program
+
+Every packet, timestamp, header and readable byte stays, of each encrypted payload its first 24 bytes.
+A capture is replaced only after its slimmed form was verified; one that is slimmed has a marker in
+.slim_markers beside it and is skipped from then on.
+
+File names are printed with \\xNN for bytes that are no UTF-8, \\u{...} for what cannot be printed
+and \\\\ for a backslash. In JSON such a name has its bytes, in hexadecimal, in \"file_bytes\".
+
+Exit status: 0 done; 1 some capture failed; 2 the arguments cannot be used; 130 or 143 ended by
+SIGINT or SIGTERM, with a report of what was done.";
+
+const SLIMD_HELP: &str = "\
+Examples:
+  pcap-slimd                                     as /etc/pcap-slimd/config.toml says
+  pcap-slimd check-config                        every mistake in it
+  pcap-slimd status                              what the running daemon does
+  pcap-slimd discover-malcolm                    a configuration for ~/Malcolm
+  pcap-slimd print-dropin                        what systemd must be told about its directories
+  pcap-slimd --watch /captures --age-minutes 15  without a file
+  pcap-slimd --watch /captures --age-minutes 0 --once
+
+Exit status: 0 done; 1 some capture failed, or the daemon had to end; 2 the arguments cannot be used;
+78 the configuration has mistakes.";
+
+/// Rewrite captures in place without their encrypted payload
+#[derive(Debug, Parser)]
+#[command(name = "pcap-slim", version, after_help = SLIM_HELP, max_term_width = 100)]
+pub struct Slim {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten, next_help_heading = "How captures are slimmed")]
+    slimming: SlimmingArgs,
+    #[command(flatten, next_help_heading = "What it may use")]
+    budget: BudgetArgs,
+}
+
+#[derive(Debug, Args)]
+struct SourceArgs {
+    #[command(flatten)]
+    path: PathArgs,
+    /// Also the captures in directories below --dir
+    #[arg(long)]
+    recursive: bool,
+    /// Only captures that have not changed for so many minutes
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    age_minutes: u32,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PathArgs {
+    /// Slim the captures in this directory, oldest first
+    #[arg(long, value_name = "PATH")]
+    dir: Option<PathBuf>,
+    /// Slim this capture, even if it failed before
+    #[arg(long, value_name = "PATH")]
+    single: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// List the captures that would be slimmed, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Read and judge the captures and report what slimming would save, but write nothing
+    #[arg(long)]
+    check_only: bool,
+    /// Form of the report on standard output
+    #[arg(long, value_name = "FORM")]
+    #[arg(value_parser = one_of::<Output>(), default_value = Output::default().word())]
+    output: Output,
+    /// Show progress on standard error; auto: on a terminal, when it takes long
+    #[arg(long, value_name = "WHEN", value_parser = one_of::<When>(), default_value = When::default().word())]
+    progress: When,
+}
+
+#[derive(Debug, Args)]
+struct SlimmingArgs {
+    /// Which policy decides what is cut
+    #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
+    policy: PolicyName,
+    /// Lengths and checksums in cut packets: made right for what is left, or kept byte for byte
+    #[arg(long, value_name = "FORM")]
+    #[arg(value_parser = one_of::<Lengths>(), default_value = Lengths::default().word())]
+    lengths: Lengths,
+    /// Where the slimmed capture is written before it replaces the capture
+    #[arg(long, value_name = "WHERE")]
+    #[arg(value_parser = one_of::<Staging>(), default_value = Staging::Beside.word())]
+    staging: Staging,
+    /// How the slimmed capture is verified: every byte, or record headers and their number
+    #[arg(long, value_name = "HOW")]
+    #[arg(value_parser = one_of::<Verify>(), default_value = Verify::default().word())]
+    verify: Verify,
+    /// What to do with a capture that has several names
+    #[arg(long, value_name = "HOW")]
+    #[arg(value_parser = one_of::<HardLinks>(), default_value = HardLinks::default().word())]
+    hard_links: HardLinks,
+}
+
+#[derive(Debug, Args)]
+struct BudgetArgs {
+    /// How many captures at a time, 1 to 256
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// Megabytes (of 1,000,000 bytes) a second, read and written together by all workers
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number(text, 0.001, 1e6))]
+    max_io_mbps: Option<f64>,
+    /// Share of the whole machine's processors, 1 to 100
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number(text, 1.0, 100.0))]
+    max_cpu_percent: Option<f64>,
+    /// Machine load in percent above which to give way
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number(text, 0.0, 100.0))]
+    cpu_backoff_above: Option<f64>,
+    /// How far to give way at full load: 0 not at all, 1 to nothing
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number(text, 0.0, 1.0))]
+    #[arg(default_value = "0.5")]
+    cpu_backoff_strength: f64,
+    /// Map captures into memory (the default up to 2 workers)
+    #[arg(long)]
+    mmap: bool,
+    /// Read captures into a buffer (the default from 3 workers)
+    #[arg(long, conflicts_with = "mmap")]
+    no_mmap: bool,
+}
+
+/// Watch directories and slim each capture once it has reached an age
+#[derive(Debug, Clone, Parser)]
+#[command(name = "pcap-slimd", version, after_help = SLIMD_HELP, max_term_width = 100)]
+pub struct Slimd {
+    /// Configuration to use in place of /etc/pcap-slimd/config.toml and its drop-ins
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Watch this directory, without any configuration file; may be given more than once
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub watch: Vec<PathBuf>,
+    /// A capture is due when it has not changed for so many minutes
+    #[arg(long, value_name = "N", requires = "watch", allow_negative_numbers = true)]
+    pub age_minutes: Option<u32>,
+    /// End when no capture is waiting any more
+    #[arg(long)]
+    pub once: bool,
+    /// Answer, or with status ask, at this socket in place of /run/pcap-slimd/status.sock
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
+    /// What to do instead of watching.
+    #[command(subcommand)]
+    pub command: Option<SlimdCommand>,
+}
+
+/// What `pcap-slimd` does instead of watching.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum SlimdCommand {
+    /// List every mistake in the configuration
+    CheckConfig {
+        /// The configuration to check
+        #[arg(value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+    },
+    /// Print the configuration as it is in effect, with drop-ins and defaults
+    ShowConfig,
+    /// Ask the running daemon what is watched, queued, running and failed
+    Status {
+        /// Form of the answer
+        #[arg(long, value_name = "FORM")]
+        #[arg(value_parser = one_of::<Format>(), default_value = Format::default().word())]
+        format: Format,
+    },
+    /// Print the systemd drop-in that lets the service reach the configured directories
+    #[command(name = "print-dropin")]
+    PrintDropIn,
+    /// Print a configuration for a Malcolm installation, from its docker-compose.yml and environment files
+    DiscoverMalcolm {
+        /// Where Malcolm is installed, ~/Malcolm by default
+        #[arg(value_name = "DIR", conflicts_with = "config")]
+        directory: Option<PathBuf>,
+    },
+}
+
+impl Slimd {
+    /// What the daemon is told: by the directories on the command line, else by the configuration, which is that of
+    /// `check-config` where it names one. Looks at the disk for directories of Malcolm's that must not be slimmed.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn settings(&self) -> Result<Settings, Mistakes> {
+        if self.watch.is_empty() {
+            return Settings::load_judged(self.file(), &malcolm::objections);
+        }
+        let age_minutes = self.age_minutes.map_or(DEFAULT_AGE_MINUTES, f64::from);
+        Settings::for_directories_judged(&self.watch, age_minutes, &malcolm::objections)
+    }
+
+    /// The configuration file that [`Slimd::settings`] reads, unless directories are given.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        let named = match &self.command {
+            Some(SlimdCommand::CheckConfig { file }) => file.as_deref(),
+            _ => None,
+        };
+        named
+            .or(self.config.as_deref())
+            .unwrap_or(Path::new(DEFAULT_FILE))
+    }
+}
+
+impl Slim {
+    /// Reads a command line, program name first. Beside the command it gives a warning for each flag without
+    /// effect.
+    ///
+    /// # Errors
+    /// A usage error, or the help or version that was asked for; `clap::Error::exit` does what is due.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Self, Vec<String>), clap::Error> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        Ok((Self::from_arg_matches(&matches)?, warnings(&matches)))
+    }
+
+    fn workers(&self) -> u16 {
+        if self.source.path.single.is_some() {
+            1
+        } else {
+            self.budget.workers
+        }
+    }
+
+    fn io_mode(&self) -> IoMode {
+        match (self.budget.mmap, self.budget.no_mmap) {
+            (_, true) => IoMode::Buffered,
+            (true, false) => IoMode::Mmap,
+            (false, false) => IoMode::for_workers(self.workers().into()),
+        }
+    }
+}
+
+impl From<Slim> for Request {
+    fn from(slim: Slim) -> Self {
+        let options = Options {
+            policy: slim.slimming.policy,
+            lengths: slim.slimming.lengths,
+            staging: slim.slimming.staging,
+            verify: slim.slimming.verify,
+            io_mode: slim.io_mode(),
+            hard_links: slim.slimming.hard_links,
+            marker_owner: None,
+            min_free: 0,
+            check_only: slim.run.check_only,
+            retry_failed: slim.source.path.single.is_some(),
+        };
+        Self {
+            dry_run: slim.run.dry_run,
+            workers: slim.workers().into(),
+            options,
+            limits: Limits::from(&slim.budget),
+            output: slim.run.output,
+            progress: slim.run.progress,
+            source: Source::from(slim.source),
+        }
+    }
+}
+
+impl From<SourceArgs> for Source {
+    fn from(source: SourceArgs) -> Self {
+        match source.path.single {
+            Some(path) => Self::Single(path),
+            None => Self::Dir {
+                path: source.path.dir.unwrap_or_default(),
+                age: Duration::from_secs(u64::from(source.age_minutes) * 60),
+                recursive: source.recursive,
+            },
+        }
+    }
+}
+
+impl From<&BudgetArgs> for Limits {
+    // The range of --max-io-mbps keeps the product between a thousand and a million million.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn from(budget: &BudgetArgs) -> Self {
+        Self {
+            io_bytes_per_second: budget
+                .max_io_mbps
+                .map(|megabytes| (megabytes * 1e6).round() as u64),
+            cpu_percent: budget.max_cpu_percent,
+            backoff_above: budget.cpu_backoff_above,
+            backoff_strength: budget.cpu_backoff_strength,
+            pressure_above: None,
+        }
+    }
+}
+
+/// A flag, and the flags that have no effect when it is given.
+const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
+    ("single", &["workers", "age_minutes", "recursive"]),
+    ("check_only", &["lengths", "staging", "verify"]),
+    (
+        "dry_run",
+        &[
+            "check_only",
+            "workers",
+            "policy",
+            "lengths",
+            "staging",
+            "verify",
+            "hard_links",
+            "max_io_mbps",
+            "max_cpu_percent",
+            "cpu_backoff_above",
+            "cpu_backoff_strength",
+            "mmap",
+            "no_mmap",
+            "progress",
+        ],
+    ),
+];
+
+/// A sentence for each flag on this command line of `pcap-slim` that has no effect.
+fn warnings(matches: &ArgMatches) -> Vec<String> {
+    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let flag = |id: &str| format!("--{}", id.replace('_', "-"));
+    let mut warnings = Vec::new();
+    for (with, idle) in WITHOUT_EFFECT {
+        if given(with) {
+            let idle = idle.iter().filter(|id| given(id));
+            warnings.extend(idle.map(|id| format!("{} has no effect with {}", flag(id), flag(with))));
+        }
+    }
+    if given("cpu_backoff_strength") && !given("cpu_backoff_above") {
+        warnings.push("--cpu-backoff-strength has no effect without --cpu-backoff-above".to_owned());
+    }
+    warnings
+}
+
+/// Takes the words of a choice.
+fn one_of<W: Word>() -> impl TypedValueParser<Value = W> {
+    let words = PossibleValuesParser::new(W::WORDS.iter().map(|&(word, _)| word));
+    words.try_map(|word| W::parse(&word).ok_or("no such word"))
+}
+
+/// Takes a number in a range, which no NaN is in.
+fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("must be a number from {least} to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn read(line: &str) -> Result<(Slim, Vec<String>), clap::Error> {
+        Slim::read(format!("pcap-slim {line}").split_whitespace().map(OsString::from))
+    }
+
+    fn request(line: &str) -> Request {
+        read(line).unwrap().0.into()
+    }
+
+    fn warned(line: &str) -> Vec<String> {
+        read(line).unwrap().1
+    }
+
+    #[test]
+    fn both_command_lines_are_sound() {
+        Slim::command().debug_assert();
+        Slimd::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_that_can_be_without_effect_exists() {
+        let command = Slim::command();
+        for id in WITHOUT_EFFECT
+            .iter()
+            .flat_map(|(with, idle)| idle.iter().chain([with]))
+        {
+            assert!(
+                command.get_arguments().any(|argument| argument.get_id() == *id),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_established_ones() {
+        let request = request("--dir /captures");
+        let options = Options {
+            policy: PolicyName::Reference,
+            lengths: Lengths::Rewrite,
+            staging: Staging::Beside,
+            verify: Verify::Full,
+            io_mode: IoMode::Mmap,
+            hard_links: HardLinks::Skip,
+            marker_owner: None,
+            min_free: 0,
+            check_only: false,
+            retry_failed: false,
+        };
+        assert_eq!(request.options, options);
+        assert_eq!(
+            request.limits,
+            Limits {
+                backoff_strength: 0.5,
+                ..Limits::default()
+            }
+        );
+        assert_eq!((request.workers, request.dry_run), (1, false));
+        assert_eq!((request.output, request.progress), (Output::Human, When::Auto));
+        let path = PathBuf::from("/captures");
+        assert_eq!(
+            request.source,
+            Source::Dir {
+                path,
+                age: Duration::ZERO,
+                recursive: false
+            }
+        );
+    }
+
+    #[test]
+    fn every_flag_arrives() {
+        let request = request(
+            "--dir d --workers 4 --age-minutes 15 --recursive --check-only --output json --max-io-mbps 1.5 \
+             --max-cpu-percent 25 --cpu-backoff-above 70 --cpu-backoff-strength 1.0 --mmap \
+             --policy reference --lengths preserve --staging markers --verify count --progress never \
+             --hard-links replace --dry-run",
+        );
+        let options = &request.options;
+        assert_eq!(
+            (options.lengths, options.staging),
+            (Lengths::Preserve, Staging::Markers)
+        );
+        assert_eq!(
+            (options.verify, options.hard_links),
+            (Verify::Count, HardLinks::Replace)
+        );
+        assert_eq!(
+            (options.io_mode, options.check_only, request.dry_run),
+            (IoMode::Mmap, true, true)
+        );
+        let limits = Limits {
+            io_bytes_per_second: Some(1_500_000),
+            cpu_percent: Some(25.0),
+            backoff_above: Some(70.0),
+            backoff_strength: 1.0,
+            pressure_above: None,
+        };
+        assert_eq!((request.limits, request.workers), (limits, 4));
+        assert_eq!((request.output, request.progress), (Output::Json, When::Never));
+        let age = Duration::from_secs(900);
+        assert_eq!(
+            request.source,
+            Source::Dir {
+                path: PathBuf::from("d"),
+                age,
+                recursive: true
+            }
+        );
+    }
+
+    #[test]
+    fn captures_are_mapped_up_to_two_workers_unless_told_otherwise() {
+        let mode = |line: &str| request(line).options.io_mode;
+        assert_eq!(mode("--dir d --workers 2"), IoMode::Mmap);
+        assert_eq!(mode("--dir d --workers 3"), IoMode::Buffered);
+        assert_eq!(mode("--dir d --workers 3 --mmap"), IoMode::Mmap);
+        assert_eq!(mode("--dir d --no-mmap"), IoMode::Buffered);
+        assert_eq!(mode("--single f --workers 3"), IoMode::Mmap);
+    }
+
+    #[test]
+    fn a_single_capture_is_tried_again_by_one_worker() {
+        let request = request("--single f --workers 8");
+        assert!(request.options.retry_failed);
+        assert_eq!(
+            (request.workers, request.source),
+            (1, Source::Single(PathBuf::from("f")))
+        );
+    }
+
+    #[test]
+    fn hostile_numbers_are_usage_errors() {
+        let lines = [
+            "--workers 0",
+            "--workers -1",
+            "--workers 257",
+            "--workers 1.5",
+            "--age-minutes -1",
+            "--age-minutes x",
+            "--max-io-mbps 0",
+            "--max-io-mbps -5",
+            "--max-io-mbps NaN",
+            "--max-io-mbps inf",
+            "--max-cpu-percent 0",
+            "--max-cpu-percent 101",
+            "--max-cpu-percent nan",
+            "--cpu-backoff-above 101",
+            "--cpu-backoff-above -1",
+            "--cpu-backoff-strength 1.01",
+            "--cpu-backoff-strength -0.1",
+            "--cpu-backoff-strength NaN",
+        ];
+        for line in lines {
+            let error = read(&format!("--dir d {line}")).unwrap_err();
+            assert!(
+                matches!(error.kind(), ErrorKind::ValueValidation),
+                "{line}: {error}"
+            );
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        let error = read("--dir d --max-cpu-percent 101").unwrap_err().to_string();
+        assert!(
+            error.contains("'101' for '--max-cpu-percent <N>': must be a number from 1 to 100"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        let lines = [
+            ("", ErrorKind::MissingRequiredArgument),
+            ("--dir a --single b", ErrorKind::ArgumentConflict),
+            ("--dir a --mmap --no-mmap", ErrorKind::ArgumentConflict),
+            ("--dir a --policy none", ErrorKind::InvalidValue),
+            ("--dir a b", ErrorKind::UnknownArgument),
+        ];
+        for (line, kind) in lines {
+            assert_eq!(read(line).unwrap_err().kind(), kind, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_without_effect_are_warned_about() {
+        assert_eq!(
+            warned("--single f --workers 1 --age-minutes 0 --recursive"),
+            ["workers", "age-minutes", "recursive"]
+                .map(|flag| format!("--{flag} has no effect with --single"))
+        );
+        assert_eq!(
+            warned("--dir d --cpu-backoff-strength 0.7"),
+            ["--cpu-backoff-strength has no effect without --cpu-backoff-above"]
+        );
+        assert_eq!(
+            warned("--dir d --check-only --verify count"),
+            ["--verify has no effect with --check-only"]
+        );
+        assert_eq!(
+            warned("--dir d --dry-run --check-only --mmap"),
+            [
+                "--check-only has no effect with --dry-run",
+                "--mmap has no effect with --dry-run"
+            ]
+        );
+    }
+
+    #[test]
+    fn flags_with_effect_are_not_warned_about() {
+        let line = "--dir d --workers 2 --age-minutes 1 --recursive --cpu-backoff-above 50 \
+                    --cpu-backoff-strength 1 --staging markers --verify count --lengths preserve --mmap";
+        assert_eq!(warned(line), [""; 0]);
+        assert_eq!(warned("--single f --dry-run --output json"), [""; 0]);
+    }
+
+    #[test]
+    fn the_daemon_takes_a_file_or_directories() {
+        let read = |line: &str| Slimd::try_parse_from(format!("pcap-slimd {line}").split_whitespace());
+        let watched = read("--watch a --watch b --age-minutes 0 --once").unwrap();
+        assert_eq!(watched.watch, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!(
+            (watched.age_minutes, watched.once, watched.command),
+            (Some(0), true, None)
+        );
+        let file = Some(PathBuf::from("c.toml"));
+        assert_eq!(
+            read("check-config c.toml").unwrap().command,
+            Some(SlimdCommand::CheckConfig { file: file.clone() })
+        );
+        let shown = read("show-config --config c.toml").unwrap();
+        assert_eq!(
+            (shown.command, shown.config),
+            (Some(SlimdCommand::ShowConfig), file)
+        );
+        let asked = read("status --format json --socket s").unwrap();
+        let format = Format::Json;
+        assert_eq!(
+            (asked.command, asked.socket),
+            (Some(SlimdCommand::Status { format }), Some(PathBuf::from("s")))
+        );
+        assert_eq!(
+            read("print-dropin").unwrap().command,
+            Some(SlimdCommand::PrintDropIn)
+        );
+        let directory = Some(PathBuf::from("d"));
+        assert_eq!(
+            read("discover-malcolm d").unwrap().command,
+            Some(SlimdCommand::DiscoverMalcolm { directory })
+        );
+        assert_eq!(read("check-config c").unwrap().file(), Path::new("c"));
+        assert_eq!(read("show-config --config c").unwrap().file(), Path::new("c"));
+        assert_eq!(read("check-config").unwrap().file(), Path::new(DEFAULT_FILE));
+        for line in [
+            "status --format xml",
+            "--config c --watch d",
+            "--age-minutes 5",
+            "check-config a --config b",
+            "start",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The commit protocol: how a capture is replaced, so that at every instant its name holds the whole original or the
+//! whole, verified, slimmed capture.
+//!
+//! | step | | after a crash here |
+//! | --- | --- | --- |
+//! | 1 | `job` opens the capture and takes a lease on it while it is read (see `input`) | nothing happened |
+//! | 2 | [`stage`] creates `NAME.tmp` exclusively, mode 0600, and locks it | a staging file, which [`recover`] removes |
+//! | 3 | [`Staging::append`] has each piece held against the original, and writes it | the same |
+//! | 4 | it reads each block back, which must be what was held against the original | the same |
+//! | 5 | [`Staging::finish`] gives [`Verified`], only if all of it was read back and nothing else is there | the same |
+//! | 6 | [`Verified::commit`] sets owner, mode, extended attributes and times, and syncs the file | the same |
+//! | 7 | it takes the lease again, and looks at the name: the same file in the same state | the same |
+//! | 8 | it renames the staging file over the capture | slimmed, unmarked: slimming again changes nothing and marks |
+//! | 9 | it syncs the directory | the same |
+//! | 10 | [`marker::Markers::write`] marks the capture | done |
+//!
+//! A rename without verification does not compile: only [`Verified`] has `commit`, and only `finish` makes one. Two
+//! slimmers in one directory are kept apart by the lock on the staging file.
+
+pub mod disk;
+pub mod marker;
+pub mod recover;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+
+use disk::{Attributes, Directory, Disk, Identity};
+
+/// What is appended to a capture's name for its staging file.
+pub const STAGING_SUFFIX: &str = ".tmp";
+
+/// How many bytes are written and read back at a time. Whole blocks at whole positions let the page cache use large
+/// folios, which takes a third off the cost of a write.
+const BLOCK: usize = 1 << 20;
+
+/// How many bytes are read back before they are given to the device.
+const WRITE_BACK: u64 = 8 << 20;
+
+/// Why a capture was not replaced. It is what it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused an operation.
+    #[error("cannot {operation}")]
+    Disk {
+        /// What was to be done.
+        operation: &'static str,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another slimmer is at work on the same capture, or was until a moment ago.
+    #[error("another slimmer's staging file is in the way")]
+    Staged,
+    /// The capture is no longer what was opened, or somebody wants to write to it.
+    #[error("the capture changed while it was being slimmed")]
+    Changed,
+    /// The staging file gives back something else than was written.
+    #[error("the staging file does not give back what was written at byte {position}")]
+    ReadBack {
+        /// Where the block begins.
+        position: u64,
+    },
+    /// The staging file is not as long as what was written.
+    #[error("{written} bytes were staged, and {found} are there")]
+    Length {
+        /// Bytes that were written.
+        written: u64,
+        /// Bytes that the staging file has.
+        found: u64,
+    },
+}
+
+/// Turns what the disk said into an [`Error`] that says what was being done.
+fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Disk { operation, source }
+}
+
+/// A staging file that is being written. Dropped before it is committed, it is removed.
+#[derive(Debug)]
+pub struct Staging<'a, D: Disk> {
+    disk: &'a D,
+    directory: &'a Directory,
+    name: OsString,
+    file: File,
+    /// What was appended and is not written yet: less than a block, but for a moment.
+    pending: Vec<u8>,
+    back: Vec<u8>,
+    /// Bytes that were written and read back.
+    written: u64,
+    let_go: u64,
+    renamed: bool,
+}
+
+/// Creates the staging file of the capture `name` in `directory`.
+///
+/// A staging file that is there already is removed first if it is certain to be left over from a crash; see
+/// [`recover`].
+///
+/// # Errors
+/// [`Error::Staged`] where another slimmer may be at work, [`Error::Disk`] where the disk refuses.
+pub fn stage<'a, D: Disk>(
+    disk: &'a D,
+    directory: &'a Directory,
+    name: &OsStr,
+    leftover: recover::Certainty,
+) -> Result<Staging<'a, D>, Error> {
+    let name = staging_name(name);
+    let refused = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::WouldBlock => Error::Staged,
+        _ => Error::Disk {
+            operation: "create the staging file",
+            source: error,
+        },
+    };
+    let file = match disk.create(directory, &name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !recover::remove_leftover(disk, directory, &name, leftover)
+                .map_err(failed("remove a staging file"))?
+            {
+                return Err(Error::Staged);
+            }
+            disk.create(directory, &name).map_err(refused)?
+        }
+        created => created.map_err(refused)?,
+    };
+    let staging = Staging {
+        disk,
+        directory,
+        name,
+        file,
+        pending: Vec::new(),
+        back: Vec::new(),
+        written: 0,
+        let_go: 0,
+        renamed: false,
+    };
+    // Between its creation and its lock, another slimmer may have taken the file for a leftover.
+    let ours = Identity::of(&staging.file).map_err(failed("look at the staging file"))?;
+    match directory.identity(&staging.name) {
+        Ok(there) if there.inode == ours.inode => Ok(staging),
+        _ => Err(staging.abandon_name()),
+    }
+}
+
+/// The name of the staging file of the capture `name`.
+fn staging_name(name: &OsStr) -> OsString {
+    let mut staging = name.to_owned();
+    staging.push(STAGING_SUFFIX);
+    staging
+}
+
+impl<D: Disk> Staging<'_, D> {
+    /// Appends what `fill` does, once `holds` has found that it keeps the promises; gives the number of bytes.
+    ///
+    /// # Errors
+    /// What `holds` says, or when the disk refuses or does not give back what was written.
+    pub fn append<E: From<Error>>(
+        &mut self,
+        fill: impl FnOnce(&mut Vec<u8>),
+        holds: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let begin = self.pending.len();
+        fill(&mut self.pending);
+        let appended = self.pending.get(begin..).unwrap_or_default();
+        holds(appended)?;
+        let appended = appended.len();
+        let whole = self.pending.len() / BLOCK * BLOCK;
+        if whole > 0 {
+            self.write(whole)?;
+        }
+        Ok(appended)
+    }
+
+    /// Ends the writing.
+    ///
+    /// # Errors
+    /// As [`Staging::append`], and [`Error::Length`] unless what was written is all that there is.
+    pub fn finish(mut self) -> Result<Verified<Self>, Error> {
+        self.write(self.pending.len())?;
+        let found = Identity::of(&self.file)
+            .map_err(failed("look at the staging file"))?
+            .size;
+        if self.written != found {
+            return Err(Error::Length {
+                written: self.written,
+                found,
+            });
+        }
+        Ok(Verified(self))
+    }
+
+    /// Writes the first `length` pending bytes, and reads them back.
+    fn write(&mut self, length: usize) -> Result<(), Error> {
+        let Self {
+            disk,
+            file,
+            pending,
+            back,
+            written,
+            ..
+        } = self;
+        let block = pending.get(..length).unwrap_or_default();
+        disk.write(file, block, *written)
+            .map_err(failed("write the staging file"))?;
+        back.resize(back.len().max(length), 0);
+        let back = back.get_mut(..length).unwrap_or_default();
+        disk.read(file, back, *written)
+            .map_err(failed("read the staging file back"))?;
+        if back != block {
+            return Err(Error::ReadBack { position: *written });
+        }
+        pending.drain(..length);
+        *written += length as u64;
+        if *written - self.let_go >= WRITE_BACK {
+            disk.let_go(file, self.let_go, *written - self.let_go);
+            self.let_go = *written;
+        }
+        Ok(())
+    }
+
+    /// Leaves the name to whoever has it now.
+    fn abandon_name(mut self) -> Error {
+        self.renamed = true;
+        Error::Staged
+    }
+}
+
+impl<D: Disk> Drop for Staging<'_, D> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // What cannot be removed now is removed by the next recovery.
+            let _ = self.disk.remove(self.directory, &self.name);
+        }
+    }
+}
+
+/// A staging file whose every byte was held against the original and read back.
+#[derive(Debug)]
+pub struct Verified<S>(S);
+
+/// A capture that is slimmed, under its own name and on the device.
+#[derive(Debug)]
+pub struct Committed {
+    /// What the capture is now.
+    pub identity: Identity,
+}
+
+/// The capture that is to be replaced.
+#[derive(Debug)]
+pub struct Original<'a> {
+    /// Where it is.
+    pub directory: &'a Directory,
+    /// Its name there.
+    pub name: &'a OsStr,
+    /// What it was when it was opened.
+    pub identity: Identity,
+    /// What the slimmed capture takes over.
+    pub attributes: &'a Attributes,
+}
+
+impl<D: Disk> Verified<Staging<'_, D>> {
+    /// Replaces `original`. After the sync, which may take long, `guard` is asked for what keeps others from writing
+    /// to the capture while its name is looked at and taken; `None` says that somebody does write.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] where the name holds something else now or there is no guard, [`Error::Disk`] where the disk
+    /// refuses. The capture is what it was, unless it is the directory that could not be synced.
+    pub fn commit<G>(
+        self,
+        original: &Original<'_>,
+        guard: impl FnOnce() -> Option<G>,
+    ) -> Result<Committed, Error> {
+        let Self(mut staging) = self;
+        let Staging { disk, directory, .. } = staging;
+        dress(disk, &staging.file, original.attributes)?;
+        disk.sync(&staging.file)
+            .map_err(failed("sync the staging file"))?;
+        let guard = guard().ok_or(Error::Changed)?;
+        if original.directory.identity(original.name).ok() != Some(original.identity) {
+            return Err(Error::Changed);
+        }
+        let to = (original.directory, original.name);
+        disk.rename((directory, &staging.name), to)
+            .map_err(failed("rename the staging file over the capture"))?;
+        staging.renamed = true;
+        drop(guard);
+        disk.sync_directory(original.directory)
+            .map_err(failed("sync the directory"))?;
+        let identity = Identity::of(&staging.file).map_err(failed("look at the slimmed capture"))?;
+        Ok(Committed { identity })
+    }
+}
+
+/// Puts the original's attributes onto the staging file. The owner comes before the mode, since a change of owner
+/// clears set-id bits, and the times come last.
+fn dress<D: Disk>(disk: &D, file: &File, wanted: &Attributes) -> Result<(), Error> {
+    let has = Attributes::of(file).map_err(failed("look at the staging file"))?;
+    if has.owner != wanted.owner {
+        disk.set_owner(file, wanted.owner)
+            .map_err(failed("keep the owner of the capture"))?;
+    }
+    disk.set_mode(file, wanted.mode)
+        .map_err(failed("keep the mode of the capture"))?;
+    for (name, value) in &wanted.extended {
+        // Some are there already, set by the system for every new file, and only it may set them.
+        if !has
+            .extended
+            .iter()
+            .any(|(there, is)| there == name && is == value)
+        {
+            disk.set_extended(file, name, value)
+                .map_err(failed("keep the extended attributes of the capture"))?;
+        }
+    }
+    disk.set_times(file, wanted.times)
+        .map_err(failed("keep the times of the capture"))
+}

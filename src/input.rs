@@ -1,0 +1,340 @@
+//! The capture as it lies on disk: opened without following links, guarded by a lease, mapped or read.
+//!
+//! This is the one file with unsafe code: leases and ignoring SIGIO have no safe interface, and a mapping is only as
+//! safe as the file under it is still. A mapping is made only under a read lease (fcntl(2), `F_SETLEASE`): while it is
+//! held the kernel stops whoever wants to open the file for writing or to truncate it, and we are asked at every step
+//! whether it still is. So nobody can shorten the file under the mapping and no access can end in SIGBUS; pages are
+//! brought in by `MADV_POPULATE_READ`, which reports a failing disk as an error. Without a lease the capture is read
+//! into a buffer, where a shorter file is a short read.
+
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use memmap2::{Advice, Mmap};
+
+use crate::budget::Budget;
+use crate::capture::{Bytes, ReadError};
+use crate::commit::disk::{Attributes, Directory, Identity};
+
+/// How many bytes are brought in at a time.
+const STEP: usize = 1 << 19;
+
+/// Why a capture could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused.
+    #[error("cannot {operation}")]
+    Io {
+        /// What was to be done.
+        operation: &'static str,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory, device, socket or FIFO.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Somebody has it open for writing.
+    #[error("open for writing elsewhere")]
+    Busy,
+}
+
+/// A capture that is open.
+#[derive(Debug)]
+pub struct Capture {
+    file: File,
+    /// What it is.
+    pub identity: Identity,
+    /// How many names it has.
+    pub links: u64,
+    /// What its slimmed form takes over.
+    pub attributes: Attributes,
+}
+
+impl Capture {
+    /// Opens the capture `name` in `directory`, never through a symbolic link.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is no regular file.
+    pub fn open(directory: &Directory, name: &OsStr) -> Result<Self, Error> {
+        let failed = |operation| move |source| Error::Io { operation, source };
+        let file = directory.open_file(name).map_err(|error| match error.kind() {
+            // Somebody else's write lease, as file servers take them.
+            io::ErrorKind::WouldBlock => Error::Busy,
+            _ => Error::Io {
+                operation: "open the capture",
+                source: error,
+            },
+        })?;
+        let metadata = file.metadata().map_err(failed("look at the capture"))?;
+        if !metadata.is_file() {
+            return Err(Error::NotAFile);
+        }
+        let identity = Identity::of(&file).map_err(failed("look at the capture"))?;
+        let attributes = Attributes::of(&file).map_err(failed("read the attributes of the capture"))?;
+        Ok(Self {
+            file,
+            identity,
+            links: metadata.nlink(),
+            attributes,
+        })
+    }
+
+    /// Takes a read lease on it, where the file system and our rights allow one.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where somebody has it open for writing.
+    pub fn lease(self) -> Result<Leased, Error> {
+        ignore_break_signal();
+        // SAFETY: F_SETLEASE takes an integer and touches no memory of ours; the descriptor is open.
+        let refused = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) } != 0;
+        if refused && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
+            return Err(Error::Busy);
+        }
+        // Any other refusal: no leases on this file system, or neither owner nor CAP_LEASE.
+        Ok(Leased {
+            capture: self,
+            held: !refused,
+        })
+    }
+}
+
+/// The kernel announces a lease break by SIGIO, whose default action ends the process. We ask instead.
+fn ignore_break_signal() {
+    static IGNORED: Once = Once::new();
+    IGNORED.call_once(|| {
+        // SAFETY: ignoring a signal installs no handler, so no code of ours can run at a bad moment. Whoever embeds
+        // this library and handles SIGIO loses it.
+        let _ = unsafe {
+            nix::sys::signal::signal(
+                nix::sys::signal::Signal::SIGIO,
+                nix::sys::signal::SigHandler::SigIgn,
+            )
+        };
+    });
+}
+
+/// A capture under a lease, where there can be one. The lease ends when the file is closed, or by [`Leased::release`].
+#[derive(Debug)]
+pub struct Leased {
+    /// The capture.
+    pub capture: Capture,
+    held: bool,
+}
+
+impl Leased {
+    /// Whether there is a lease: not every file system has them, and not everybody may take one.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Gives the lease back, and the capture.
+    #[must_use]
+    pub fn release(self) -> Capture {
+        if self.held {
+            // SAFETY: as when it was taken. No mapping can be left, since it would borrow `self`.
+            unsafe { libc::fcntl(self.capture.file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+        }
+        self.capture
+    }
+
+    /// Whether nobody has asked to write. Always so where there is no lease.
+    #[must_use]
+    pub fn undisturbed(&self) -> bool {
+        // SAFETY: F_GETLEASE takes no argument and touches no memory of ours; the descriptor is open.
+        !self.held || unsafe { libc::fcntl(self.capture.file.as_raw_fd(), libc::F_GETLEASE) } == libc::F_RDLCK
+    }
+}
+
+/// What a worker asks before each step: is the lease whole, may it go on, has it the budget?
+#[derive(Debug)]
+pub struct Gate<'a> {
+    leased: &'a Leased,
+    stop: &'a AtomicBool,
+    budget: &'a Budget,
+    throttled: Cell<Duration>,
+}
+
+impl<'a> Gate<'a> {
+    /// A gate that nobody has passed yet; `stop` is set when the program is to stop.
+    #[must_use]
+    pub fn new(leased: &'a Leased, stop: &'a AtomicBool, budget: &'a Budget) -> Self {
+        Self {
+            leased,
+            stop,
+            budget,
+            throttled: Cell::new(Duration::ZERO),
+        }
+    }
+
+    /// Waits until `bytes` more may be moved.
+    ///
+    /// # Errors
+    /// [`ReadError::Interrupted`] as soon as somebody wants to write, or the program is to stop.
+    pub fn pass(&self, bytes: usize) -> Result<(), ReadError> {
+        let go_on = || !self.stop.load(Ordering::Relaxed) && self.leased.undisturbed();
+        let waited = self
+            .budget
+            .spend(bytes as u64, go_on)
+            .map_err(|_| ReadError::Interrupted)?;
+        self.throttled.set(self.throttled.get() + waited);
+        Ok(())
+    }
+
+    /// How long whoever passed was held back.
+    #[must_use]
+    pub fn throttled(&self) -> Duration {
+        self.throttled.get()
+    }
+}
+
+/// A leased capture's bytes, brought in a step at a time through a gate.
+#[derive(Debug)]
+pub struct Source<'a> {
+    gate: &'a Gate<'a>,
+    progress: &'a AtomicU64,
+    size: u64,
+    /// Up to where bytes have been brought in.
+    reached: u64,
+    store: Store,
+}
+
+#[derive(Debug)]
+enum Store {
+    Mapped(Mmap),
+    /// `bytes` is as long as it was ever needed; its first `held` are those from `begin` on.
+    Buffered {
+        bytes: Vec<u8>,
+        held: usize,
+        begin: u64,
+    },
+}
+
+impl<'a> Source<'a> {
+    /// The bytes of the gate's capture: mapped where that is `wanted` and there is a lease, else buffered. `progress`
+    /// is told how far it has come.
+    #[must_use]
+    pub fn new(gate: &'a Gate<'a>, mapped: bool, progress: &'a AtomicU64) -> Self {
+        let size = gate.leased.capture.identity.size;
+        let mapping = if mapped && gate.leased.held {
+            map(gate.leased)
+        } else {
+            None
+        };
+        let store = mapping.map_or_else(
+            || Store::Buffered {
+                bytes: Vec::new(),
+                held: 0,
+                begin: 0,
+            },
+            Store::Mapped,
+        );
+        Self {
+            gate,
+            progress,
+            size,
+            reached: 0,
+            store,
+        }
+    }
+}
+
+/// Maps a capture that is under a lease; `None` where it cannot be mapped safely.
+fn map(leased: &Leased) -> Option<Mmap> {
+    if leased.capture.identity.size == 0 {
+        return None;
+    }
+    // SAFETY: nobody can open the file for writing or truncate it while the lease is held, and nobody had it open for
+    // writing when it was given. The mapping lives in a `Source` that borrows the lease, so it ends first. A break is
+    // noticed at the next step, and nothing is read between that and unmapping; the kernel forces it only after
+    // /proc/sys/fs/lease-break-time (45 s). What can still go wrong: a process stopped for longer than that in the
+    // midst of a step, and a page that was brought in, dropped again and then cannot be read from a failing disk.
+    let mapping = unsafe { Mmap::map(&leased.capture.file) }.ok()?;
+    // A kernel that cannot populate (before 5.14) cannot report a failing disk either.
+    mapping.advise_range(Advice::PopulateRead, 0, 1).ok()?;
+    Some(mapping)
+}
+
+impl Bytes for Source<'_> {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
+        let end = self.size.min(position.saturating_add(want as u64));
+        while self.reached < end {
+            let step = self.gate.budget.step(STEP) as u64;
+            let to = self.size.min(self.reached + step);
+            let length = usize::try_from(to - self.reached).unwrap_or(STEP);
+            self.gate.pass(length)?;
+            self.bring_in(position, length)?;
+            self.reached = to;
+            self.progress.store(to, Ordering::Relaxed);
+        }
+        let (begin, bytes) = match &self.store {
+            Store::Mapped(mapping) => (0, mapping.get(..).unwrap_or_default()),
+            Store::Buffered { bytes, held, begin } => (*begin, bytes.get(..*held).unwrap_or_default()),
+        };
+        let at = |position: u64| usize::try_from(position.saturating_sub(begin)).unwrap_or(usize::MAX);
+        Ok(bytes.get(at(position)..at(self.reached)).unwrap_or_default())
+    }
+}
+
+impl Source<'_> {
+    /// Brings the next `length` bytes in; nothing before `keep` is needed any more.
+    fn bring_in(&mut self, keep: u64, length: usize) -> Result<(), ReadError> {
+        let position = self.reached;
+        let leased = self.gate.leased;
+        match &mut self.store {
+            Store::Mapped(mapping) => {
+                let at = usize::try_from(position).unwrap_or(usize::MAX);
+                mapping
+                    .advise_range(Advice::PopulateRead, at, length)
+                    .map_err(|source| ReadError::Io { position, source })?;
+                touch(mapping.get(at..at + length).unwrap_or_default());
+                Ok(())
+            }
+            Store::Buffered { bytes, held, begin } => {
+                let done = usize::try_from(keep.saturating_sub(*begin))
+                    .unwrap_or(usize::MAX)
+                    .min(*held);
+                bytes.copy_within(done..*held, 0);
+                *begin += done as u64;
+                *held -= done;
+                bytes.resize(bytes.len().max(*held + length), 0);
+                let fresh = bytes.get_mut(*held..*held + length).unwrap_or_default();
+                leased
+                    .capture
+                    .file
+                    .read_exact_at(fresh, position)
+                    .map_err(|source| match source.kind() {
+                        io::ErrorKind::UnexpectedEof => ReadError::Shrunk { position },
+                        _ => ReadError::Io { position, source },
+                    })?;
+                *held += length;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Brings mapped bytes into the cache in one sweep, which the processor sees coming. Walking from record to record
+/// would wait for the memory at each.
+fn touch(bytes: &[u8]) {
+    const CACHE_LINE: usize = 64;
+    let sum = bytes
+        .iter()
+        .step_by(CACHE_LINE)
+        .fold(0u8, |sum, &byte| sum.wrapping_add(byte));
+    std::hint::black_box(sum);
+}

@@ -1,0 +1,480 @@
+//! One capture from its name to its outcome. The only file that joins input, slim, commit and report.
+//!
+//! It opens and leases the capture, streams it through the slim core into a staging file, has each span read back and
+//! held against the original while that is still in memory, commits, and marks. Every error is sorted here into what
+//! it means for the capture: skipped for now, worth another try, or given up for good.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::budget::Budget;
+use crate::capture::pcap::Reader;
+use crate::capture::{self, LinkType, ReadError};
+use crate::commit::disk::{Directory, Disk, Identity};
+use crate::commit::marker::{self, Markers};
+use crate::commit::recover::Certainty;
+use crate::commit::{self, Original, Staging as StagingFile};
+use crate::input::{self, Capture, Gate, Leased, Source};
+use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
+use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
+use crate::slim::policy::reference::Reference;
+use crate::slim::policy::{Policy, PolicyName};
+use crate::slim::verify::{self, Broken, Depth};
+use crate::slim::{Lengths, Pass, Summary};
+use crate::words::Word;
+
+/// Where the staging file is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staging {
+    /// `NAME.tmp` beside the capture.
+    Beside,
+    /// `.slim_markers/NAME.tmp`, where nothing watches.
+    Markers,
+}
+
+impl Word for Staging {
+    const WORDS: &'static [(&'static str, Self)] = &[("beside", Self::Beside), ("markers", Self::Markers)];
+}
+
+/// How much of the slimmed capture is held against the original before it replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// Every record, byte for byte.
+    #[default]
+    Full,
+    /// Every record header, and the number of packets.
+    Count,
+}
+
+impl Word for Verify {
+    const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("count", Self::Count)];
+}
+
+/// How a capture is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoMode {
+    /// Mapped while a lease guards it.
+    Mmap,
+    /// Read into a buffer.
+    Buffered,
+}
+
+impl IoMode {
+    /// The mode that suits so many workers: mapped up to 2, buffered from 3.
+    #[must_use]
+    pub fn for_workers(workers: usize) -> Self {
+        if workers <= 2 { Self::Mmap } else { Self::Buffered }
+    }
+}
+
+/// What to do with a capture that has several names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HardLinks {
+    /// Leave it alone.
+    #[default]
+    Skip,
+    /// Replace this name; the others keep the original.
+    Replace,
+}
+
+impl Word for HardLinks {
+    const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
+}
+
+/// How one capture is to be slimmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Which policy judges the packets.
+    pub policy: PolicyName,
+    /// How cut frames' headers are written.
+    pub lengths: Lengths,
+    /// Where the staging file is made.
+    pub staging: Staging,
+    /// How much is verified.
+    pub verify: Verify,
+    /// How the capture is read.
+    pub io_mode: IoMode,
+    /// What to do with several names.
+    pub hard_links: HardLinks,
+    /// User and group ids that own markers and their directory; `None` leaves them to this process.
+    pub marker_owner: Option<(u32, u32)>,
+    /// Free space, in bytes, that must remain on the file system in the worst case.
+    pub min_free: u64,
+    /// Read and judge only: no staging, no marker, nothing replaced.
+    pub check_only: bool,
+    /// Try a capture again although a failed marker names it.
+    pub retry_failed: bool,
+}
+
+/// One capture to slim.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The directory that was named by the operator; it may itself be a symbolic link.
+    pub root: PathBuf,
+    /// The capture below `root`; no component of it may be a symbolic link.
+    pub relative: PathBuf,
+    /// How.
+    pub options: Arc<Options>,
+    /// Bytes of the capture done so far, for whoever shows progress.
+    pub progress: Arc<AtomicU64>,
+}
+
+impl Order {
+    /// The capture, as messages call it.
+    #[must_use]
+    pub fn capture(&self) -> PathBuf {
+        self.root.join(&self.relative)
+    }
+}
+
+/// Why a capture is left as it is.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot open the directory")]
+    Directory(#[source] io::Error),
+    #[error("cannot read the marker")]
+    Marker(#[source] io::Error),
+    #[error("cannot use the marker directory")]
+    Markers(#[source] io::Error),
+    #[error("cannot ask for the free space")]
+    Space(#[source] io::Error),
+    #[error("not enough free space: {free} bytes, and {needed} may be needed")]
+    Full { free: u64, needed: u64 },
+    #[error(transparent)]
+    Input(#[from] input::Error),
+    #[error(transparent)]
+    Capture(#[from] capture::Error),
+    #[error(transparent)]
+    Commit(#[from] commit::Error),
+    #[error("verification failed: {0}")]
+    Broken(#[from] Broken),
+    #[error("skipped")]
+    Skip(Skip),
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::Capture(error.into())
+    }
+}
+
+/// Slims one capture. `stop` makes it abandon the capture at the next step.
+pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool) -> Outcome {
+    let begun = Instant::now();
+    let mut told = Told::default();
+    let job = Job {
+        disk,
+        order,
+        options: &order.options,
+        budget,
+        stop,
+    };
+    let status = match job.run(&mut told) {
+        Ok(()) => Status::Slimmed,
+        Err(error) => status(&error, stop),
+    };
+    Outcome {
+        capture: order.capture(),
+        status,
+        figures: told.figures,
+        policy: order.options.policy.word(),
+        notes: told.notes,
+        elapsed: begun.elapsed(),
+        throttled: told.throttled,
+    }
+}
+
+/// Whether a job would take this capture up: no valid marker and no valid failed marker (unless `retry_failed`).
+///
+/// # Errors
+/// When the capture or its markers cannot be looked at.
+pub fn is_pending(root: &Path, relative: &Path, options: &Options) -> io::Result<bool> {
+    let (directory, name) = locate(root, relative)?;
+    let state = marker::state(&directory, name, &directory.identity(name)?)?;
+    Ok(refusal(state, options).is_none())
+}
+
+/// The directory that a capture lies in, and its name there.
+fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
+    let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let directory = Directory::open(root)?.below(relative.parent().unwrap_or(Path::new("")))?;
+    Ok((directory, name))
+}
+
+/// Why a capture with such markers is not taken up.
+fn refusal(state: marker::State, options: &Options) -> Option<Skip> {
+    match state {
+        marker::State::Slimmed => Some(Skip::Marked),
+        marker::State::Failed(reason) if !options.retry_failed => Some(Skip::MarkedFailed(reason)),
+        _ => None,
+    }
+}
+
+/// What an error means for the capture.
+fn status(error: &Error, stop: &AtomicBool) -> Status {
+    let skip = match error {
+        Error::Skip(skip) => Some(skip.clone()),
+        Error::Capture(capture::Error::Read(ReadError::Interrupted)) => {
+            let stopped = stop.load(Ordering::Relaxed);
+            Some(if stopped { Skip::Stopped } else { Skip::Busy })
+        }
+        Error::Capture(capture::Error::Read(ReadError::Shrunk { .. }))
+        | Error::Commit(commit::Error::Changed) => Some(Skip::Changed),
+        Error::Commit(commit::Error::Staged) | Error::Input(input::Error::Busy) => Some(Skip::Busy),
+        Error::Input(input::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Some(Skip::Changed)
+        }
+        _ => None,
+    };
+    skip.map_or_else(
+        || {
+            Status::Failed(Failure {
+                permanent: is_permanent(error),
+                reason: with_causes(error),
+            })
+        },
+        Status::Skipped,
+    )
+}
+
+/// Whether trying again cannot help until the capture changes.
+fn is_permanent(error: &Error) -> bool {
+    match error {
+        Error::Capture(capture::Error::Read(_)) => false,
+        Error::Capture(_) | Error::Broken(_) | Error::Input(input::Error::NotAFile) => true,
+        Error::Input(input::Error::Io { source, .. }) => {
+            source.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
+        }
+        _ => false,
+    }
+}
+
+/// An error and its causes in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(line, ": {error}");
+        cause = error.source();
+    }
+    line
+}
+
+/// What an outcome tells beside its status.
+#[derive(Debug, Default)]
+struct Told {
+    figures: Figures,
+    notes: Vec<Note>,
+    throttled: Duration,
+}
+
+/// Everything that one run needs.
+struct Job<'a, D> {
+    disk: &'a D,
+    order: &'a Order,
+    options: &'a Options,
+    budget: &'a Budget,
+    stop: &'a AtomicBool,
+}
+
+impl<D: Disk> Job<'_, D> {
+    fn run(&self, told: &mut Told) -> Result<(), Error> {
+        let (directory, name) = locate(&self.order.root, &self.order.relative).map_err(Error::Directory)?;
+        let capture = Capture::open(&directory, name)?;
+        told.figures.bytes_in = capture.identity.size;
+        let state = marker::state(&directory, name, &capture.identity).map_err(Error::Marker)?;
+        if let Some(skip) = refusal(state, self.options) {
+            return Err(Error::Skip(skip));
+        }
+        if capture.links > 1 && self.options.hard_links == HardLinks::Skip {
+            return Err(Error::Skip(Skip::HardLinks(capture.links)));
+        }
+        let identity = capture.identity;
+        let slimmed = self.slim(&directory, name, capture.lease()?, told);
+        if let Err(error) = &slimmed
+            && matches!(error, Error::Capture(_))
+            && is_permanent(error)
+            && !self.options.check_only
+        {
+            self.mark_failed(&directory, name, &identity, with_causes(error), told);
+        }
+        slimmed
+    }
+
+    fn slim(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        leased: Leased,
+        told: &mut Told,
+    ) -> Result<(), Error> {
+        let gate = Gate::new(&leased, self.stop, self.budget);
+        let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
+        let reader = Reader::new(source)?;
+        if self.options.check_only {
+            return self.judge(reader, &gate, None::<&mut StagingFile<'_, D>>, told);
+        }
+        self.leave_space(directory, leased.capture.identity.size)?;
+        let markers =
+            Markers::open(self.disk, directory, self.options.marker_owner).map_err(Error::Markers)?;
+        let mut staging = match self.options.staging {
+            Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
+            Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
+        };
+        self.judge(reader, &gate, Some(&mut staging), told)?;
+        let capture = leased.release();
+        let mut identity = capture.identity;
+        if told.figures.bytes_out < told.figures.bytes_in {
+            let attributes = capture.attributes.clone();
+            let original = Original {
+                directory,
+                name,
+                identity,
+                attributes: &attributes,
+            };
+            identity = staging
+                .finish()?
+                .commit(&original, || capture.lease().ok())?
+                .identity;
+        }
+        self.mark(&markers, name, &identity, told);
+        Ok(())
+    }
+
+    /// Takes every packet through the policy and, where there is one, into the staging file.
+    fn judge(
+        &self,
+        reader: Reader<Source<'_>>,
+        gate: &Gate<'_>,
+        staging: Option<&mut StagingFile<'_, D>>,
+        told: &mut Told,
+    ) -> Result<(), Error> {
+        let link_type = reader.layout().link_type;
+        let judged = match self.options.policy {
+            PolicyName::Reference => self.stream(reader, Reference, gate, staging),
+            PolicyName::Evidence => {
+                self.stream(reader, Evidence::new(EvidenceOptions::default()), gate, staging)
+            }
+        };
+        told.throttled = gate.throttled();
+        let (summary, torn) = judged?;
+        let Summary {
+            packets,
+            truncated,
+            bytes_in,
+            bytes_out,
+        } = summary;
+        told.figures = Figures {
+            packets,
+            truncated,
+            bytes_in,
+            bytes_out,
+        };
+        told.notes.extend(torn);
+        if link_type != LinkType::ETHERNET {
+            told.notes.push(Note::LinkType(link_type.0));
+        } else if truncated == 0 {
+            told.notes.push(Note::NothingToCut);
+        }
+        Ok(())
+    }
+
+    fn stream<P: Policy>(
+        &self,
+        mut reader: Reader<Source<'_>>,
+        policy: P,
+        gate: &Gate<'_>,
+        mut staging: Option<&mut StagingFile<'_, D>>,
+    ) -> Result<(Summary, Option<Note>), Error> {
+        let lengths = self.options.lengths;
+        let depth = match self.options.verify {
+            Verify::Full => Depth::Full,
+            Verify::Count => Depth::Headers,
+        };
+        let mut pass = Pass::new(policy, lengths, ());
+        let mut scratch = Vec::new();
+        let mut produce = |fill: &mut dyn FnMut(&mut Vec<u8>),
+                           holds: &dyn Fn(&[u8]) -> Result<(), Broken>| {
+            let Some(staging) = &mut staging else {
+                scratch.clear();
+                fill(&mut scratch);
+                return Ok(());
+            };
+            let appended = staging.append(|out| fill(out), |out| holds(out).map_err(Error::from))?;
+            Ok::<(), Error>(gate.pass(appended)?)
+        };
+        let header = *reader.header();
+        produce(&mut |out| pass.header(&header, out), &|out| {
+            verify::copy(&header, out, 0)
+        })?;
+        while let Some(span) = reader.next_span()? {
+            produce(&mut |out| pass.span(&span, out), &|out| {
+                verify::span(&span, out, P::SCOPE, lengths, depth)
+            })?;
+        }
+        let position = reader.position();
+        let whole = pass.summary().bytes_in;
+        while let Some(piece) = reader.next_of_tail()? {
+            produce(&mut |out| pass.tail(piece, out), &|out| {
+                verify::copy(piece, out, position)
+            })?;
+        }
+        let summary = pass.summary();
+        let bytes = summary.bytes_in - whole;
+        Ok((summary, (bytes > 0).then_some(Note::TornTail { position, bytes })))
+    }
+
+    /// Refuses where the staging file could fill the file system.
+    fn leave_space(&self, directory: &Directory, size: u64) -> Result<(), Error> {
+        let free = self.disk.free_space(directory).map_err(Error::Space)?;
+        let needed = size.saturating_add(self.options.min_free);
+        if free < needed {
+            Err(Error::Full { free, needed })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Marks a capture that is slimmed. Where that fails, the next run finds nothing to cut and marks it.
+    fn mark(&self, markers: &Markers<'_, D>, name: &OsStr, identity: &Identity, told: &mut Told) {
+        let marker = marker::Slimmed {
+            version: marker::VERSION.to_owned(),
+            policy: self.options.policy.word().to_owned(),
+            packets: told.figures.packets,
+            truncated: told.figures.truncated,
+            bytes_in: told.figures.bytes_in,
+            bytes_out: identity.size,
+            modified_ns: identity.modified,
+        };
+        if let Err(error) = markers.write(name, &marker) {
+            told.notes.push(Note::Unmarked(error.to_string()));
+        }
+    }
+
+    /// Marks a capture that is given up, so that it is told once.
+    fn mark_failed(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        identity: &Identity,
+        reason: String,
+        told: &mut Told,
+    ) {
+        let marker = marker::Failed {
+            version: marker::VERSION.to_owned(),
+            reason,
+            size: identity.size,
+            modified_ns: identity.modified,
+        };
+        let written = Markers::open(self.disk, directory, self.options.marker_owner)
+            .and_then(|markers| markers.write_failed(name, &marker));
+        if let Err(error) = written {
+            told.notes.push(Note::Unmarked(error.to_string()));
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Which captures a one-shot run takes up, and in which order.
+//!
+//! Apart from `oneshot` because what is refused here are arguments (the wrong kind of path), not captures.
+//! Whether a capture was slimmed before is left to `job`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::tell;
+use crate::report::printable;
+use crate::scan::{self, Found, Selection};
+
+/// File names that are captures, unless somebody says otherwise.
+const INCLUDE: [&str; 4] = ["*.pcap", "*.pcap[0-9]*", "*.cap", "*.pcapng"];
+/// Where the captures of a run are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The captures in a directory.
+    Dir {
+        /// The directory.
+        path: PathBuf,
+        /// Only captures that have not changed for this long.
+        age: Duration,
+        /// Also those in directories below it.
+        recursive: bool,
+    },
+    /// This capture, whatever its name and age.
+    Single(PathBuf),
+}
+
+/// Arguments that cannot be used; found only by looking at the file system.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("cannot read the directory {}", printable(.0))]
+    Directory(PathBuf, #[source] io::Error),
+    #[error("{} is no directory; use --single for one capture", printable(.0))]
+    NoDirectory(PathBuf),
+    #[error("{} is no file; use --dir for the captures in a directory", printable(.0))]
+    NoFile(PathBuf),
+    #[error("cannot use the capture patterns")]
+    Patterns(#[from] globset::Error),
+}
+
+/// A capture to hand to the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Capture {
+    pub(super) root: PathBuf,
+    pub(super) relative: PathBuf,
+    /// The path as the operator would write it.
+    pub(super) shown: PathBuf,
+    /// Size in bytes when it was found, for the progress only.
+    pub(super) size: u64,
+}
+
+/// The captures of a source, oldest first, and whether all of it could be looked at.
+pub(super) fn find(source: &Source, now: SystemTime) -> Result<(Vec<Capture>, bool), Unusable> {
+    match source {
+        Source::Single(path) => Ok((vec![single(path)?], true)),
+        Source::Dir { path, age, recursive } => {
+            let metadata = path
+                .metadata()
+                .map_err(|error| Unusable::Directory(path.clone(), error))?;
+            if !metadata.is_dir() {
+                return Err(Unusable::NoDirectory(path.clone()));
+            }
+            let selection = Selection::new(&INCLUDE.map(str::to_owned), &[], *recursive)?;
+            let (found, unseen) =
+                scan::scan(path, &selection).map_err(|error| Unusable::Directory(path.clone(), error))?;
+            for (path, error) in &unseen {
+                tell(&format!("cannot look at {}: {error}", printable(path)));
+            }
+            let captures = due(found, *age, now)
+                .into_iter()
+                .map(|found| Capture::below(path, found));
+            Ok((captures.collect(), unseen.is_empty()))
+        }
+    }
+}
+
+/// One named capture. That it is missing is for its job to find, so that it is in the report.
+fn single(path: &Path) -> Result<Capture, Unusable> {
+    let metadata = path.symlink_metadata();
+    let is_dir = metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir);
+    let (Some(name), Some(parent), false) = (path.file_name(), path.parent(), is_dir) else {
+        return Err(Unusable::NoFile(path.to_owned()));
+    };
+    Ok(Capture {
+        root: if parent.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            parent.to_owned()
+        },
+        relative: PathBuf::from(name),
+        shown: path.to_owned(),
+        size: metadata.map_or(0, |metadata| metadata.len()),
+    })
+}
+
+/// Those that have not changed for `age`, oldest first, by path where they are of one age.
+fn due(mut found: Vec<Found>, age: Duration, now: SystemTime) -> Vec<Found> {
+    found.retain(|found| now.duration_since(found.modified).unwrap_or_default() >= age);
+    found.sort_by(|one, other| (one.modified, &one.relative).cmp(&(other.modified, &other.relative)));
+    found
+}
+
+impl Capture {
+    fn below(root: &Path, found: Found) -> Self {
+        let shown = root.join(&found.relative);
+        Self {
+            root: root.to_owned(),
+            relative: found.relative,
+            shown,
+            size: found.size,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::causes;
+    use super::*;
+
+    fn found(name: &str, modified: u64) -> Found {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
+        Found {
+            relative: PathBuf::from(name),
+            size: 1,
+            modified,
+        }
+    }
+
+    fn names(found: &[Found]) -> Vec<&str> {
+        found.iter().filter_map(|found| found.relative.to_str()).collect()
+    }
+
+    #[test]
+    fn the_oldest_is_first_and_the_path_decides_between_equals() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let all = vec![
+            found("c", 900),
+            found("b", 500),
+            found("a", 500),
+            found("future", 2000),
+        ];
+        assert_eq!(names(&due(all, Duration::ZERO, now)), ["a", "b", "c", "future"]);
+    }
+
+    #[test]
+    fn a_capture_is_due_from_its_very_age_on() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let all = vec![found("young", 941), found("just", 940), found("future", 2000)];
+        assert_eq!(names(&due(all, Duration::from_secs(60), now)), ["just"]);
+    }
+
+    #[test]
+    fn a_single_capture_is_looked_up_below_its_directory_and_shown_as_written() {
+        let bare = single(Path::new("no-such.pcap")).unwrap();
+        assert_eq!(
+            (bare.root.as_path(), bare.shown.as_path()),
+            (Path::new("."), Path::new("no-such.pcap"))
+        );
+        let deep = single(Path::new("no/such.pcap")).unwrap();
+        assert_eq!(
+            (deep.root.as_path(), deep.relative.as_path()),
+            (Path::new("no"), Path::new("such.pcap"))
+        );
+    }
+
+    #[test]
+    fn what_is_no_file_or_no_directory_is_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.pcap");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(single(directory.path()), Err(Unusable::NoFile(_))));
+        assert!(matches!(single(Path::new("/")), Err(Unusable::NoFile(_))));
+        let dir = |path: &Path| Source::Dir {
+            path: path.to_owned(),
+            age: Duration::ZERO,
+            recursive: false,
+        };
+        assert!(matches!(
+            find(&dir(&file), SystemTime::now()),
+            Err(Unusable::NoDirectory(_))
+        ));
+        let missing = directory.path().join("missing");
+        let error = find(&dir(&missing), SystemTime::now()).unwrap_err();
+        assert!(
+            causes(&error).ends_with("missing: No such file or directory (os error 2)"),
+            "{}",
+            causes(&error)
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! What became of a capture, and how that is told: one log event, a table row, a JSON object.
+//!
+//! `job` builds the [`Outcome`]; this module never opens a file. File names are hostile (any byte but NUL and
+//! slash), so everything that prints one goes through [`printable`]. The wording is in `text`, log events in
+//! [`event`], failures that many captures share in `failures`, the two forms of a one-shot report in `table` and
+//! `json`, the progress bar in [`progress`].
+
+pub mod event;
+mod json;
+pub mod progress;
+mod table;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::words::Word;
+
+pub use event::with_causes;
+pub use json::{document, would_slim};
+pub use text::{
+    before_and_after, bytes_if_not_text, count, line, printable, printable_text, reason_class, size, time,
+};
+
+/// What became of one capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The capture, as it was named to the job.
+    pub capture: PathBuf,
+    /// Slimmed, skipped or failed, and why.
+    pub status: Status,
+    /// Packets and bytes; zero where the capture was not read.
+    pub figures: Figures,
+    /// The word of the policy that judged the packets.
+    pub policy: &'static str,
+    /// Things worth telling that are no failure, in the order in which they were met.
+    pub notes: Vec<Note>,
+    /// From taking the capture up to letting it go.
+    pub elapsed: Duration,
+    /// How much of `elapsed` was spent waiting for the budget.
+    pub throttled: Duration,
+}
+
+/// The three outcomes; `Slimmed` covers a capture in which there was nothing to cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// The capture is slimmed and marked (or would be, where only checked).
+    Slimmed,
+    /// The capture was left as it is, on purpose.
+    Skipped(Skip),
+    /// The capture was left as it is because of an error.
+    Failed(Failure),
+}
+
+/// Why a capture was left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skip {
+    /// A marker says that it was slimmed before.
+    Marked,
+    /// A failed marker says, for this reason, that it can never be slimmed.
+    MarkedFailed(String),
+    /// A process has it open for writing, opened it for writing meanwhile, or another slimmer works on it.
+    Busy,
+    /// It changed or vanished while it was being slimmed.
+    Changed,
+    /// It has this many names and `hard_links` is `skip`.
+    HardLinks(u64),
+    /// The program was told to stop before it was done.
+    Stopped,
+}
+
+/// Why a capture could not be slimmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether trying again later can help.
+    pub permanent: bool,
+    /// The error and its causes in one line.
+    pub reason: String,
+}
+
+/// What was counted in one capture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Packets in the capture.
+    pub packets: u64,
+    /// Packets whose payload was cut.
+    pub truncated: u64,
+    /// Size of the capture before, in bytes.
+    pub bytes_in: u64,
+    /// Size of the capture after, in bytes.
+    pub bytes_out: u64,
+}
+
+/// Something worth telling that is no failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The last record is incomplete; its bytes were kept as they are.
+    TornTail {
+        /// Where the incomplete record begins.
+        position: u64,
+        /// How many bytes of it there are.
+        bytes: u64,
+    },
+    /// No policy understands this link type yet, so every frame was kept whole.
+    LinkType(u16),
+    /// Slimming made the capture no smaller, so it was only marked.
+    NothingToCut,
+    /// Slimmed, but the marker could not be written for this reason; the next run writes it.
+    Unmarked(String),
+}
+
+/// In which form a one-shot run reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Output {
+    /// A table with what it leaves open below it.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+}
+impl Word for Output {
+    const WORDS: &'static [(&'static str, Self)] = &[("human", Self::Human), ("json", Self::Json)];
+}
+
+/// Everything that a one-shot run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The directory that was named; the table shows captures relative to it.
+    pub root: Option<PathBuf>,
+    /// One for each capture, in the order in which they ended.
+    pub outcomes: Vec<Outcome>,
+    /// From start to end of the run.
+    pub elapsed: Duration,
+    /// Whether captures were only read and judged.
+    pub check_only: bool,
+}
+
+/// The sums over a report; packets and bytes are those of slimmed captures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// How many captures were slimmed.
+    pub slimmed: u64,
+    /// How many were left alone on purpose.
+    pub skipped: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// What was counted in those that were slimmed.
+    pub figures: Figures,
+}
+
+impl Report {
+    /// The sums.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for outcome in &self.outcomes {
+            match outcome.status {
+                Status::Slimmed => {
+                    totals.slimmed += 1;
+                    totals.figures.packets += outcome.figures.packets;
+                    totals.figures.truncated += outcome.figures.truncated;
+                    totals.figures.bytes_in += outcome.figures.bytes_in;
+                    totals.figures.bytes_out += outcome.figures.bytes_out;
+                }
+                Status::Skipped(_) => totals.skipped += 1,
+                Status::Failed(_) => totals.failed += 1,
+            }
+        }
+        totals
+    }
+
+    /// The report as it goes to standard output, with its last line feed.
+    ///
+    /// A table is fitted to the terminal where standard output is one, and never folded where it is not.
+    #[must_use]
+    pub fn render(&self, output: Output) -> String {
+        match output {
+            Output::Human => table::render(self, table::terminal_width()),
+            Output::Json => json::render(self),
+        }
+    }
+
+    /// The name under which the table shows a capture.
+    fn name(&self, capture: &Path) -> String {
+        let relative = self
+            .root
+            .as_ref()
+            .and_then(|root| capture.strip_prefix(root).ok());
+        printable(relative.unwrap_or(capture))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// An outcome with the figures of a day on a sensor.
+    pub(super) fn outcome(name: &str, status: Status) -> Outcome {
+        let slimmed = status == Status::Slimmed;
+        let figures = Figures {
+            packets: 5_120_331,
+            truncated: 3_902_115,
+            bytes_in: 4_290_000_000,
+            bytes_out: 970_000_000,
+        };
+        Outcome {
+            capture: Path::new("/captures").join(name),
+            status,
+            figures: if slimmed { figures } else { Figures::default() },
+            policy: "reference",
+            notes: Vec::new(),
+            elapsed: Duration::from_millis(41_200),
+            throttled: Duration::from_secs(38),
+        }
+    }
+
+    /// A failure for this reason.
+    pub(super) fn failed(reason: &str) -> Status {
+        Status::Failed(Failure {
+            permanent: true,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// A report of these outcomes below `/captures`.
+    pub(super) fn report(outcomes: Vec<Outcome>) -> Report {
+        let root = Some(PathBuf::from("/captures"));
+        Report {
+            root,
+            outcomes,
+            elapsed: Duration::from_millis(82_400),
+            check_only: false,
+        }
+    }
+
+    #[test]
+    fn totals_count_bytes_of_slimmed_captures_only() {
+        let mut torn = outcome("torn.pcap", failed("torn"));
+        torn.figures.bytes_in = 7;
+        let outcomes = vec![
+            outcome("a", Status::Slimmed),
+            outcome("b", Status::Skipped(Skip::Busy)),
+            torn,
+            outcome("c", Status::Slimmed),
+        ];
+        let totals = report(outcomes).totals();
+        assert_eq!((totals.slimmed, totals.skipped, totals.failed), (2, 1, 1));
+        assert_eq!(totals.figures.bytes_in, 8_580_000_000);
+    }
+}

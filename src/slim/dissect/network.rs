@@ -1,0 +1,104 @@
+//! The network layer: IPv4 (RFC 791) and IPv6 (RFC 8200) with its extension headers.
+//!
+//! Gives the header's place, the transport protocol, and the range that the IP length grants to it. That range may
+//! reach past the captured bytes: what was captured is the transport layer's to respect. Fragments are left alone,
+//! since only the first has a transport header and none has a whole checksum. [`Scope::Full`] reads a total length of 0
+//! as what segmentation offload leaves in it, and leaves packets with an authentication header alone.
+
+use std::ops::Range;
+
+use super::{Scope, be16};
+
+/// The EtherTypes of IP.
+pub(super) const IPV4: u16 = 0x0800;
+pub(super) const IPV6: u16 = 0x86dd;
+
+/// Length of an IPv4 header without options.
+const IPV4_HEADER: usize = 20;
+/// Where in it the total length, the fragment field, the protocol and the destination stand.
+pub(crate) const TOTAL_LENGTH: usize = 2;
+const FRAGMENT: usize = 6;
+const PROTOCOL: usize = 9;
+/// The more-fragments flag and the fragment offset.
+const FRAGMENT_MASK: u16 = 0x3fff;
+
+/// Length of the fixed IPv6 header.
+pub(crate) const IPV6_HEADER: usize = 40;
+/// Where in it the payload length and the next header stand.
+pub(crate) const PAYLOAD_LENGTH: usize = 4;
+const NEXT_HEADER: usize = 6;
+
+/// Protocol numbers of the IPv6 extension headers that are walked over.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+
+/// An IP header and where it lies in the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// IPv4.
+    V4 {
+        /// Where the header begins.
+        at: usize,
+        /// Where it ends, options included.
+        end: usize,
+    },
+    /// IPv6.
+    V6 {
+        /// Where the fixed header begins.
+        at: usize,
+    },
+}
+
+/// The IP header at `at`, the protocol that it carries, and the range that its length gives to that protocol.
+#[inline]
+#[must_use]
+pub fn ip(frame: &[u8], ether_type: u16, at: usize, scope: Scope) -> Option<(Network, u8, Range<usize>)> {
+    match ether_type {
+        IPV4 => ipv4(frame, at, scope),
+        IPV6 => ipv6(frame, at, scope),
+        _ => None,
+    }
+}
+
+#[inline]
+fn ipv4(frame: &[u8], at: usize, scope: Scope) -> Option<(Network, u8, Range<usize>)> {
+    let header = frame.get(at..)?.first_chunk::<IPV4_HEADER>()?;
+    let (version, length) = (header[0] >> 4, usize::from(header[0] & 15) * 4);
+    let end = at + length;
+    let fragmented = be16(header, FRAGMENT)? & FRAGMENT_MASK != 0;
+    if version != 4 || length < IPV4_HEADER || frame.len() < end || fragmented {
+        return None;
+    }
+    let limit = match (be16(header, TOTAL_LENGTH)?, scope) {
+        // The sending host's capture of what its network card was to cut into segments.
+        (0, Scope::Full) => frame.len(),
+        (total, _) => at + usize::from(total),
+    };
+    Some((Network::V4 { at, end }, header[PROTOCOL], end..limit))
+}
+
+#[inline]
+fn ipv6(frame: &[u8], at: usize, scope: Scope) -> Option<(Network, u8, Range<usize>)> {
+    let header = frame.get(at..)?.first_chunk::<IPV6_HEADER>()?;
+    if header[0] >> 4 != 6 {
+        return None;
+    }
+    let begin = at + IPV6_HEADER;
+    let limit = begin + usize::from(be16(header, PAYLOAD_LENGTH)?);
+    let captured = limit.min(frame.len());
+    let payload = frame.get(..captured)?;
+    let (mut next, mut at_next) = (header[NEXT_HEADER], begin);
+    while let HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | AUTHENTICATION = next {
+        let [following, length] = *payload.get(at_next..)?.first_chunk::<2>()?;
+        // RFC 4302 section 2.2 counts in units of four bytes, less two; RFC 8200 section 4 in units of eight, less one.
+        at_next += match next {
+            AUTHENTICATION if scope == Scope::Full => return None,
+            AUTHENTICATION => (usize::from(length) + 2) * 4,
+            _ => (usize::from(length) + 1) * 8,
+        };
+        next = following;
+    }
+    (at_next < captured).then_some((Network::V6 { at }, next, at_next..limit))
+}

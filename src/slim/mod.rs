@@ -1,0 +1,178 @@
+//! The slim core: spans of packets in, slimmed bytes out.
+//!
+//! For each packet: read > dissect > classify > rewrite; afterwards [`verify`] holds the result against the original.
+//! Everything here is pure: no paths, no clock, no log, so that the same capture always gives the same bytes. A
+//! [`Pass`] is one capture's way through; its policy sees the packets in file order and may keep state, its sink sees
+//! every verdict with the packet's old and new position. Both are type parameters: what is not used costs nothing.
+
+pub mod dissect;
+pub mod flow;
+pub mod policy;
+pub mod rewrite;
+pub mod verify;
+
+use crate::capture::pcap::{FILE_HEADER, Span};
+use crate::capture::{LinkType, Packet};
+use crate::words::Word;
+pub use policy::PolicyName;
+use policy::{Policy, Verdict};
+
+/// The least number of payload bytes that a cut leaves.
+pub const FLOOR: usize = 24;
+
+/// How a cut frame's headers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lengths {
+    /// IP and UDP lengths say what is left, and checksums are right.
+    #[default]
+    Rewrite,
+    /// Headers stay byte for byte, as behind a snap length; wire sizes stay visible.
+    Preserve,
+}
+
+impl Word for Lengths {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("rewrite", Self::Rewrite), ("preserve", Self::Preserve)];
+}
+
+/// What one pass counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Packets.
+    pub packets: u64,
+    /// Packets that were cut.
+    pub truncated: u64,
+    /// Bytes of the capture so far, file header and torn tail included.
+    pub bytes_in: u64,
+    /// Bytes of the slimmed capture so far.
+    pub bytes_out: u64,
+}
+
+/// One packet with its verdict, as a [`Sink`] sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// The packet before; its `position` is the old one.
+    pub packet: Packet<'a>,
+    /// What the policy decided.
+    pub verdict: Verdict,
+    /// Where its record begins in the slimmed capture, in bytes.
+    pub new_position: u64,
+    /// How many bytes of its frame are left.
+    pub new_length: usize,
+}
+
+/// Follows every verdict of a pass. `()` follows nothing, at no cost.
+pub trait Sink {
+    /// Called for each packet in file order.
+    fn judged(&mut self, judged: &Judged<'_>);
+}
+
+impl Sink for () {
+    #[inline]
+    fn judged(&mut self, _: &Judged<'_>) {}
+}
+
+/// One capture's way through the core.
+#[derive(Debug)]
+pub struct Pass<P, S = ()> {
+    policy: P,
+    lengths: Lengths,
+    sink: S,
+    summary: Summary,
+}
+
+impl<P: Policy, S: Sink> Pass<P, S> {
+    /// Begins a pass; `policy` is new, since state never outlives a capture.
+    pub fn new(policy: P, lengths: Lengths, sink: S) -> Self {
+        Self {
+            policy,
+            lengths,
+            sink,
+            summary: Summary::default(),
+        }
+    }
+
+    /// What was counted so far.
+    pub fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// The file header, which is copied as it is, appended to `out`.
+    pub fn header(&mut self, header: &[u8; FILE_HEADER], out: &mut Vec<u8>) {
+        self.copy(header, out);
+    }
+
+    /// A piece of the torn tail, which is copied as it is, appended to `out`.
+    pub fn tail(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        self.copy(piece, out);
+    }
+
+    /// The slimmed form of `span`, appended to `out`: never longer, and as many packets.
+    pub fn span(&mut self, span: &Span<'_>, out: &mut Vec<u8>) {
+        let begun_at = out.len();
+        let begun_position = self.summary.bytes_out;
+        let ethernet = span.layout.link_type == LinkType::ETHERNET;
+        // Records that stay as they are are copied in runs; this is where the run begins in the span.
+        let mut run = 0;
+        let mut at = 0;
+        for packet in span.packets() {
+            let cut = if ethernet {
+                judge(&mut self.policy, &packet)
+            } else {
+                None
+            };
+            let next = at + packet.record.len();
+            let mut new_position = begun_position + (out.len() - begun_at + at - run) as u64;
+            let mut new_length = packet.frame.len();
+            if let Some(cut) = &cut {
+                out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
+                new_position = begun_position + (out.len() - begun_at) as u64;
+                new_length = cut.end;
+                rewrite::append(span.layout, &packet, cut, P::SCOPE, self.lengths, out);
+                self.summary.truncated += 1;
+                run = next;
+            }
+            let verdict = cut.map_or(Verdict::Keep, |cut| cut.verdict);
+            self.sink.judged(&Judged {
+                packet,
+                verdict,
+                new_position,
+                new_length,
+            });
+            at = next;
+        }
+        out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
+        self.summary.packets += span.packets;
+        self.summary.bytes_in += span.bytes.len() as u64;
+        self.summary.bytes_out += (out.len() - begun_at) as u64;
+    }
+
+    fn copy(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(bytes);
+        self.summary.bytes_in += bytes.len() as u64;
+        self.summary.bytes_out += bytes.len() as u64;
+    }
+}
+
+/// A cut that was decided: where the frame ends, and what its headers are.
+struct Cut {
+    verdict: Verdict,
+    datagram: dissect::Datagram,
+    end: usize,
+}
+
+/// What to do with an Ethernet frame; `None` keeps it.
+fn judge<P: Policy>(policy: &mut P, packet: &Packet<'_>) -> Option<Cut> {
+    let datagram = dissect::ethernet(packet.frame, P::SCOPE)?;
+    let verdict = policy.judge(packet, &datagram);
+    let Verdict::Cut { payload, .. } = verdict else {
+        return None;
+    };
+    let end = datagram.payload.start + payload.max(FLOOR);
+    // A cut that would leave the whole payload is none.
+    (end < datagram.payload.end).then_some(Cut {
+        verdict,
+        datagram,
+        end,
+    })
+}

@@ -1,0 +1,114 @@
+//! What an operator may say about the evidence policy.
+//!
+//! Plain values: how they are written in a file or on a command line is told elsewhere, in the words of this file.
+
+use crate::slim::FLOOR;
+use crate::slim::policy::Rule;
+use crate::words::Word;
+
+/// Options of [`super::Evidence`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Also cut what no protocol recognised, where it has the statistics of ciphertext.
+    pub opaque_udp: bool,
+    /// How many bytes of ciphertext stay; fewer than [`FLOOR`] count as that.
+    pub floor: usize,
+    /// The first so many payload bytes of each direction of a flow are kept.
+    pub head_bytes: u32,
+    /// The first so many packets with a payload in each direction of a flow are kept.
+    pub head_packets: u32,
+    /// Whose rules do not cut.
+    pub off: Protocols,
+    /// How many flows are remembered at a time, about 200 bytes each.
+    pub max_flows: usize,
+}
+
+impl Options {
+    /// What holds where nothing is said.
+    pub const DEFAULT: Self = Self {
+        opaque_udp: false,
+        floor: FLOOR,
+        head_bytes: 0,
+        head_packets: 0,
+        off: Protocols(0),
+        max_flows: 1_000_000,
+    };
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A protocol whose rules can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// TLS over TCP.
+    Tls,
+    /// SSH.
+    Ssh,
+    /// DTLS.
+    Dtls,
+    /// QUIC, Google's too.
+    Quic,
+    /// SRTP and SRTCP.
+    Srtp,
+    /// WireGuard.
+    WireGuard,
+    /// OpenVPN.
+    OpenVpn,
+    /// ESP, in IP and in UDP.
+    Esp,
+}
+
+impl Word for Protocol {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tls", Self::Tls),
+        ("ssh", Self::Ssh),
+        ("dtls", Self::Dtls),
+        ("quic", Self::Quic),
+        ("srtp", Self::Srtp),
+        ("wireguard", Self::WireGuard),
+        ("openvpn", Self::OpenVpn),
+        ("esp", Self::Esp),
+    ];
+}
+
+impl Protocol {
+    /// The protocol that a rule belongs to; rules of statistics and of other policies belong to none.
+    fn of(rule: Rule) -> Option<Self> {
+        match rule {
+            Rule::TlsRecords | Rule::TlsUnsynced => Some(Self::Tls),
+            Rule::SshTransport => Some(Self::Ssh),
+            Rule::DtlsRecord => Some(Self::Dtls),
+            Rule::QuicShortHeader | Rule::GoogleQuic | Rule::OpaqueQuic => Some(Self::Quic),
+            Rule::Srtp | Rule::Srtcp | Rule::OpaqueRtp => Some(Self::Srtp),
+            Rule::WireGuard => Some(Self::WireGuard),
+            Rule::OpenVpn => Some(Self::OpenVpn),
+            Rule::Esp | Rule::EspInUdp | Rule::OpaqueEsp => Some(Self::Esp),
+            _ => None,
+        }
+    }
+}
+
+/// A set of protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Protocols(u16);
+
+impl Protocols {
+    /// Whether the protocol that `rule` belongs to is in the set.
+    pub(super) fn hold(self, rule: Rule) -> bool {
+        Protocol::of(rule).is_some_and(|protocol| self.0 & Self::bit(protocol) != 0)
+    }
+
+    fn bit(protocol: Protocol) -> u16 {
+        1 << protocol as u16
+    }
+}
+
+impl FromIterator<Protocol> for Protocols {
+    fn from_iter<I: IntoIterator<Item = Protocol>>(protocols: I) -> Self {
+        Self(protocols.into_iter().fold(0, |set, one| set | Self::bit(one)))
+    }
+}

@@ -1,0 +1,243 @@
+//! The daemon's side of the socket: whoever connects gets one snapshot as JSON, and the connection is closed.
+//!
+//! Nothing is ever read from a client, so there is nothing to be rubbish. A conversation has a deadline and there are only
+//! so many at a time; further clients wait in the kernel's backlog. The loop is asked a few times a second at most,
+//! however many clients there are. The socket is its group's alone from its first moment: it gets its mode before it
+//! listens, under another name, and is then moved into place.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net as blocking;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen as listen_on, socket,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use super::{Requester, ask, json};
+
+/// Owner and group.
+const MODE: u32 = 0o660;
+/// So many clients are answered at a time.
+const CONVERSATIONS: usize = 32;
+/// Clients that may wait beside them; connecting fails for more.
+const WAITING: i32 = 128;
+/// A client has so long to take its answer, and the loop to give it.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// An answer is given to others for so long.
+const FRESH: Duration = Duration::from_millis(200);
+/// The rest after a connection could not be accepted, since there is no file descriptor left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
+/// How often, with a rest between, another daemon that is just starting is waited for.
+const LOCK_TRIES: u32 = 10;
+const LOCK_REST: Duration = Duration::from_millis(20);
+
+/// Why there is no socket to listen on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// A daemon answers there.
+    #[error("another daemon listens at {}", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else has the name.
+    #[error("{} is no socket, and is left as it is", path.display())]
+    NotASocket {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The refusal.
+        source: io::Error,
+    },
+}
+
+/// A socket that listens; it is removed when this is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+    /// Device and inode, to know it again.
+    identity: (u64, u64),
+}
+
+/// Makes the socket at `path`, mode 0660, and listens on it. What a dead daemon left there is replaced. Must be called
+/// inside a tokio runtime; may block for a fifth of a second.
+///
+/// # Errors
+/// A living daemon has it, the name belongs to something else, or the directory cannot be written to.
+pub fn listen(path: &Path) -> Result<Listener, ListenError> {
+    let failed = |operation| {
+        let path = path.to_owned();
+        move |source| ListenError::Io {
+            operation,
+            path,
+            source,
+        }
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Between two daemons that start at once: held until the socket listens in its place.
+    let _lock = lock(directory.unwrap_or(Path::new("."))).map_err(failed("lock the directory of"))?;
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("look at")(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(ListenError::NotASocket {
+                path: path.to_owned(),
+            });
+        }
+        Ok(_) if is_alive(path).map_err(failed("try"))? => {
+            return Err(ListenError::InUse {
+                path: path.to_owned(),
+            });
+        }
+        Ok(_) => {}
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let listener = make(&new, path).map_err(failed("make"));
+    if listener.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    listener
+}
+
+fn make(new: &Path, path: &Path) -> io::Result<Listener> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(new)?)?;
+    fs::set_permissions(new, Permissions::from_mode(MODE))?;
+    listen_on(&socket, Backlog::new(WAITING)?)?;
+    let metadata = fs::symlink_metadata(new)?;
+    fs::rename(new, path)?;
+    Ok(Listener {
+        socket: UnixListener::from_std(blocking::UnixListener::from(socket))?,
+        path: path.to_owned(),
+        identity: (metadata.dev(), metadata.ino()),
+    })
+}
+
+/// The lock on a directory, which ends with the file.
+fn lock(directory: &Path) -> io::Result<File> {
+    let directory = File::open(directory)?;
+    let mut tries = 0;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(directory),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if tries == LOCK_TRIES => return Err(ErrorKind::WouldBlock.into()),
+            Err(TryLockError::WouldBlock) => {
+                tries += 1;
+                std::thread::sleep(LOCK_REST);
+            }
+        }
+    }
+}
+
+/// Whether somebody listens on the socket at `path`.
+fn is_alive(path: &Path) -> io::Result<bool> {
+    // Without blocking: a daemon whose backlog is full is alive.
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let connected =
+        nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?).map_err(io::Error::from);
+    match connected {
+        Ok(()) => Ok(true),
+        Err(error) => match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => Ok(false),
+            ErrorKind::WouldBlock => Ok(true),
+            _ => Err(error),
+        },
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Not that of a daemon that has taken the place meanwhile.
+        let is_own = fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
+        if is_own {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Answers whoever connects, until the loop does not take requests any more.
+pub async fn serve(listener: Listener, requester: Requester) {
+    let answers = Arc::new(Answers {
+        requester: requester.clone(),
+        last: Mutex::new(None),
+    });
+    // Dropped with this future, and all conversations with it.
+    let mut conversations = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.socket.accept(), if conversations.len() < CONVERSATIONS => match accepted {
+                Ok((client, _)) => {
+                    let answers = Arc::clone(&answers);
+                    conversations.spawn(async move {
+                        // A client that does not listen has had its time.
+                        let _ = timeout(DEADLINE, converse(client, &answers)).await;
+                    });
+                }
+                Err(error) => {
+                    debug!("status: no connection can be accepted: {error}");
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            },
+            Some(_) = conversations.join_next() => {}
+            () = requester.closed() => return,
+        }
+    }
+}
+
+async fn converse(mut client: UnixStream, answers: &Answers) {
+    if let Some(answer) = answers.get().await
+        // It went away, or takes nothing any more; either is its own loss.
+        && client.write_all(answer.as_bytes()).await.is_ok()
+    {
+        let _ = client.shutdown().await;
+    }
+}
+
+/// The last answer, shared by those who ask at about the same time.
+struct Answers {
+    requester: Requester,
+    last: Mutex<Option<(Instant, Arc<str>)>>,
+}
+
+impl Answers {
+    async fn get(&self) -> Option<Arc<str>> {
+        let mut last = self.last.lock().await;
+        if let Some((_, answer)) = last.as_ref().filter(|(since, _)| since.elapsed() < FRESH) {
+            return Some(Arc::clone(answer));
+        }
+        let snapshot = ask(&self.requester).await?;
+        let answer = Arc::from(json::render(&snapshot));
+        *last = Some((Instant::now(), Arc::clone(&answer)));
+        Some(answer)
+    }
+}

@@ -1,0 +1,412 @@
+//! The disk is stopped, filled or broken at every operation of the commit protocol in turn.
+//!
+//! Afterwards the capture must be the original or the slimmed one, recovery must leave nothing behind, and a second run
+//! must complete. A power loss is played too: contents that were not synced are gone, and a rename whose directory was
+//! not synced may be undone.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use pcap_slim::budget::{Budget, Limits};
+use pcap_slim::commit::disk::{Directory, Disk, RealDisk};
+use pcap_slim::commit::recover;
+use pcap_slim::job::{self, Options, Staging};
+use pcap_slim::report::{Outcome, Skip, Status};
+use pcap_slim::slim::Lengths;
+use support::{age_staging, options, order, slim_bytes, staging_files, tls_capture};
+
+const NAME: &str = "a.pcap";
+
+/// What happens at the chosen operation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// The machine stops just before it; nothing after it happens.
+    StopBefore,
+    /// The machine stops in its midst: a write is half done, anything else is done.
+    StopWithin,
+    /// It fails with this error, once.
+    Error(Errno),
+}
+
+/// A real disk that fails at operation `at`.
+struct FaultyDisk {
+    at: usize,
+    fault: Fault,
+    count: Cell<usize>,
+    operations: RefCell<Vec<&'static str>>,
+}
+
+impl FaultyDisk {
+    fn new(at: usize, fault: Fault) -> Self {
+        Self {
+            at,
+            fault,
+            count: Cell::new(0),
+            operations: RefCell::default(),
+        }
+    }
+
+    /// Whether the chosen operation was reached.
+    fn hit(&self) -> bool {
+        self.count.get() > self.at
+    }
+
+    fn step<T>(&self, what: &'static str, run: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let number = self.count.replace(self.count.get() + 1);
+        if number < self.at || (number > self.at && matches!(self.fault, Fault::Error(_))) {
+            let done = run();
+            if done.is_ok() {
+                self.operations.borrow_mut().push(what);
+            }
+            return done;
+        }
+        match self.fault {
+            Fault::Error(errno) => Err(errno.into()),
+            Fault::StopWithin if number == self.at => {
+                if run().is_ok() {
+                    self.operations.borrow_mut().push(what);
+                }
+                Err(io::Error::other("stopped"))
+            }
+            _ => Err(io::Error::other("stopped")),
+        }
+    }
+
+    fn did(&self, what: &str) -> bool {
+        self.operations.borrow().contains(&what)
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn free_space(&self, directory: &Directory) -> io::Result<u64> {
+        self.step("free_space", || RealDisk.free_space(directory))
+    }
+    fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File> {
+        self.step("create", || RealDisk.create(directory, name))
+    }
+    fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+        let within = self.count.get() == self.at && self.fault == Fault::StopWithin;
+        let bytes = if within { &bytes[..bytes.len() / 2] } else { bytes };
+        self.step("write", || RealDisk.write(file, bytes, position))
+    }
+    fn read(&self, file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+        self.step("read", || RealDisk.read(file, bytes, position))
+    }
+    fn let_go(&self, file: &File, position: u64, length: u64) {
+        RealDisk.let_go(file, position, length);
+    }
+    fn set_owner(&self, file: &File, owner: (u32, u32)) -> io::Result<()> {
+        self.step("set_owner", || RealDisk.set_owner(file, owner))
+    }
+    fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.step("set_mode", || RealDisk.set_mode(file, mode))
+    }
+    fn set_extended(&self, file: &File, name: &OsStr, value: &[u8]) -> io::Result<()> {
+        self.step("set_extended", || RealDisk.set_extended(file, name, value))
+    }
+    fn set_times(&self, file: &File, times: (SystemTime, SystemTime)) -> io::Result<()> {
+        self.step("set_times", || RealDisk.set_times(file, times))
+    }
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.step("sync", || RealDisk.sync(file))
+    }
+    fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+        self.step("rename", || RealDisk.rename(from, to))
+    }
+    fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
+        self.step("sync_directory", || RealDisk.sync_directory(directory))
+    }
+    fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+        self.step("remove", || RealDisk.remove(directory, name))
+    }
+    fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+        self.step("make_directory", || RealDisk.make_directory(directory, name))
+    }
+    fn set_directory_owner(&self, directory: &Directory, owner: (u32, u32)) -> io::Result<()> {
+        self.step("set_directory_owner", || {
+            RealDisk.set_directory_owner(directory, owner)
+        })
+    }
+}
+
+struct Case {
+    original: Vec<u8>,
+    slimmed: Vec<u8>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let original = tls_capture(20_000_000, 1);
+        let slimmed = slim_bytes(&original, Lengths::Rewrite).unwrap().0;
+        Self { original, slimmed }
+    }
+
+    fn directory(&self) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        fs::write(&path, &self.original).unwrap();
+        // An attribute to keep, where the file system has them.
+        let _ = xattr::set(&path, "user.case", b"1234");
+        directory
+    }
+
+    /// Whether the capture is one of the two things that it may be; says which.
+    fn is_slimmed(&self, directory: &Path, context: &str) -> bool {
+        let now = fs::read(directory.join(NAME)).unwrap();
+        assert!(
+            now == self.original || now == self.slimmed,
+            "{context}: the capture is neither"
+        );
+        now == self.slimmed
+    }
+
+    fn recovers(&self, directory: &Path, context: &str) {
+        age_staging(directory, 600);
+        let recovered = recover::directory(directory).unwrap();
+        assert!(recovered.left.is_empty(), "{context}: {recovered:?}");
+        assert_eq!(
+            staging_files(directory),
+            Vec::<std::path::PathBuf>::new(),
+            "{context}"
+        );
+        self.is_slimmed(directory, context);
+        let again = run(&RealDisk, directory, options());
+        assert!(
+            matches!(again.status, Status::Slimmed | Status::Skipped(Skip::Marked)),
+            "{context}: {again:?}"
+        );
+        assert!(
+            self.is_slimmed(directory, context),
+            "{context}: the second run did not complete"
+        );
+        assert!(directory.join(".slim_markers").join(NAME).exists(), "{context}");
+        let third = run(&RealDisk, directory, options());
+        assert_eq!(third.status, Status::Skipped(Skip::Marked), "{context}");
+    }
+}
+
+fn run(disk: &impl Disk, directory: &Path, options: Options) -> Outcome {
+    job::run(
+        disk,
+        &order(directory, NAME, options),
+        &Budget::new(Limits::default()),
+        &AtomicBool::new(false),
+    )
+}
+
+/// Runs `each` with a fault at operation 0, 1, 2, ... until one run gets through without meeting it.
+fn at_every_operation(
+    fault: Fault,
+    staging: Staging,
+    each: impl Fn(&Case, &FaultyDisk, &Path, &Outcome, &str),
+) {
+    let case = Case::new();
+    for at in 0.. {
+        let directory = case.directory();
+        let disk = FaultyDisk::new(at, fault);
+        let outcome = run(&disk, directory.path(), Options { staging, ..options() });
+        if !disk.hit() {
+            assert!(at > 15, "only {at} operations");
+            assert_eq!(outcome.status, Status::Slimmed);
+            return;
+        }
+        let context = format!(
+            "{fault:?} at operation {at}, {staging:?}, after {:?}",
+            disk.operations.borrow()
+        );
+        each(&case, &disk, directory.path(), &outcome, &context);
+    }
+}
+
+#[test]
+fn a_stop_at_any_operation_loses_nothing() {
+    for fault in [Fault::StopBefore, Fault::StopWithin] {
+        for staging in [Staging::Beside, Staging::Markers] {
+            at_every_operation(fault, staging, |case, disk, directory, _, context| {
+                assert_eq!(
+                    case.is_slimmed(directory, context),
+                    disk.did("rename"),
+                    "{context}"
+                );
+                case.recovers(directory, context);
+            });
+        }
+    }
+}
+
+#[test]
+fn an_error_at_any_operation_loses_nothing_and_cleans_up() {
+    for errno in [Errno::ENOSPC, Errno::EIO, Errno::EPERM] {
+        for staging in [Staging::Beside, Staging::Markers] {
+            at_every_operation(
+                Fault::Error(errno),
+                staging,
+                |case, disk, directory, outcome, context| {
+                    let slimmed = case.is_slimmed(directory, context);
+                    assert_eq!(slimmed, disk.did("rename"), "{context}");
+                    assert!(
+                        slimmed || matches!(outcome.status, Status::Failed(_)),
+                        "{context}: {outcome:?}"
+                    );
+                    // Unless removing is what fails, the process itself leaves nothing behind.
+                    if disk.did("remove") || slimmed {
+                        assert_eq!(
+                            staging_files(directory),
+                            Vec::<std::path::PathBuf>::new(),
+                            "{context}"
+                        );
+                    }
+                    if let Status::Failed(failure) = &outcome.status {
+                        assert!(!failure.permanent, "{context}: {failure:?}");
+                        assert!(failure.reason.contains(": "), "no cause in {failure:?}");
+                    }
+                    case.recovers(directory, context);
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_power_loss_at_any_operation_loses_nothing() {
+    for staging in [Staging::Beside, Staging::Markers] {
+        at_every_operation(Fault::StopBefore, staging, |case, disk, directory, _, context| {
+            // Every rename came after a sync, so what has the capture's name is on the device.
+            let operations = disk.operations.borrow();
+            let rename = operations.iter().position(|&operation| operation == "rename");
+            if let Some(rename) = rename {
+                let last_change = operations[..rename]
+                    .iter()
+                    .rposition(|&o| o.starts_with("set_") || o == "write");
+                let sync = operations[..rename]
+                    .iter()
+                    .rposition(|&operation| operation == "sync");
+                assert!(sync > last_change, "{context}: renamed what was not synced");
+            }
+            drop(operations);
+            // Contents that were not synced are zeros or missing after a power loss.
+            for staged in staging_files(directory) {
+                if !disk.did("sync") {
+                    let length = fs::metadata(&staged).unwrap().len();
+                    fs::write(&staged, vec![0; usize::try_from(length).unwrap() / 2]).unwrap();
+                }
+            }
+            // A rename whose directory was not synced may not have happened.
+            let after_rename =
+                |operations: &[&str]| rename.is_some_and(|at| operations[at..].contains(&"sync_directory"));
+            if disk.did("rename") && !after_rename(&disk.operations.borrow()) {
+                let place = if staging == Staging::Beside {
+                    directory.to_owned()
+                } else {
+                    directory.join(".slim_markers")
+                };
+                fs::rename(directory.join(NAME), place.join(format!("{NAME}.tmp"))).unwrap();
+                fs::write(directory.join(NAME), &case.original).unwrap();
+            }
+            case.is_slimmed(directory, context);
+            case.recovers(directory, context);
+        });
+    }
+}
+
+#[test]
+fn a_disk_that_gives_back_other_bytes_than_were_written_is_found_out() {
+    /// Flips one bit in what is read back at `position`.
+    struct Liar(u64, Cell<bool>);
+    impl Disk for Liar {
+        fn read(&self, file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+            RealDisk.read(file, bytes, position)?;
+            if let Some(at) = self.0.checked_sub(position)
+                && let Some(byte) = bytes.get_mut(usize::try_from(at).unwrap())
+            {
+                *byte ^= 0x10;
+                self.1.set(true);
+            }
+            Ok(())
+        }
+        fn free_space(&self, directory: &Directory) -> io::Result<u64> {
+            RealDisk.free_space(directory)
+        }
+        fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File> {
+            RealDisk.create(directory, name)
+        }
+        fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+            RealDisk.write(file, bytes, position)
+        }
+        fn let_go(&self, _: &File, _: u64, _: u64) {}
+        fn set_owner(&self, _: &File, _: (u32, u32)) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never dressed")
+        }
+        fn set_mode(&self, _: &File, _: u32) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never dressed")
+        }
+        fn set_extended(&self, _: &File, _: &OsStr, _: &[u8]) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never dressed")
+        }
+        fn set_times(&self, _: &File, _: (SystemTime, SystemTime)) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never dressed")
+        }
+        fn sync(&self, _: &File) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never synced")
+        }
+        fn rename(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never renamed")
+        }
+        fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
+            RealDisk.sync_directory(directory)
+        }
+        fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+            RealDisk.remove(directory, name)
+        }
+        fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+            RealDisk.make_directory(directory, name)
+        }
+        fn set_directory_owner(&self, _: &Directory, _: (u32, u32)) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let case = Case::new();
+    // In the file header, a timestamp, a captured length, an original length, an address, a kept payload, the end.
+    let last = case.slimmed.len() as u64 - 1;
+    for position in [0, 25, 33, 37, 24 + 16 + 3, 24 + 16 + 60, 1_200_000, last] {
+        let directory = case.directory();
+        let disk = Liar(position, Cell::new(false));
+        let outcome = run(&disk, directory.path(), options());
+        assert!(disk.1.get(), "byte {position} was never read back");
+        let Status::Failed(failure) = outcome.status else {
+            panic!("{position}: {:?}", outcome.status)
+        };
+        assert!(
+            failure.reason.starts_with("the staging file does not give back"),
+            "{failure:?}"
+        );
+        assert!(!case.is_slimmed(directory.path(), "liar"));
+        assert_eq!(staging_files(directory.path()), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[test]
+fn a_rescan_leaves_the_staging_file_of_a_worker_that_has_not_written_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(NAME), tls_capture(3, 0)).unwrap();
+    let markers = directory.path().join(".slim_markers");
+    fs::create_dir(&markers).unwrap();
+    let staging = markers.join("a.pcap.tmp");
+    let worker = File::create_new(&staging).unwrap();
+    worker.lock().unwrap();
+    // A marker may be empty too, and the capture of this one would be gone.
+    recover::directory(directory.path()).unwrap();
+    assert!(staging.exists());
+    drop(worker);
+    recover::directory(directory.path()).unwrap();
+    assert!(!staging.exists());
+}

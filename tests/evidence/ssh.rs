@@ -1,0 +1,106 @@
+//! SSH: the negotiation stays, and what follows the new keys is cut.
+
+use crate::script::{Tcp, noise, play};
+
+/// A packet with four bytes of padding.
+fn packet(message: u8, body: usize) -> Vec<u8> {
+    let length = u32::try_from(2 + body + 4).unwrap().to_be_bytes();
+    [&length[..], &[4, message], &noise(body), &[0; 4]].concat()
+}
+
+const NEWKEYS: u8 = 21;
+const KEXINIT: u8 = 20;
+
+#[test]
+fn the_negotiation_stays_and_each_direction_is_cut_behind_its_new_keys() {
+    for identification in [b"SSH-2.0-OpenSSH_9.6\r\n".as_slice(), b"SSH-1.99-OpenSSH_3\n"] {
+        let mut tcp = Tcp::to(2222);
+        let kexinit = packet(KEXINIT, 1500);
+        let last = [packet(31, 300), packet(NEWKEYS, 0)].concat();
+        let with_more = [&last[..], &noise(100)].concat();
+        play([
+            tcp.client(&identification[..5]).kept(),
+            tcp.server(identification).kept(),
+            tcp.server(&kexinit[..1000]).kept(),
+            tcp.server(&kexinit[1000..]).kept(),
+            tcp.server(&with_more).cut(last.len() + 24),
+            tcp.server(&noise(500)).cut(24),
+            tcp.server(b"ciphertext may look like words, and is not less secret by that")
+                .cut(24),
+        ]);
+    }
+}
+
+#[test]
+fn packets_and_their_headers_may_be_split_anywhere() {
+    let stream = [b"SSH-2.0-x\n".to_vec(), packet(KEXINIT, 100), packet(NEWKEYS, 3)].concat();
+    for split in 9..stream.len() {
+        let mut tcp = Tcp::to(22);
+        play([
+            tcp.client(&stream[..split]).kept(),
+            tcp.client(&stream[split..]).kept(),
+            tcp.client(&noise(80)).cut(24),
+        ]);
+    }
+}
+
+#[test]
+fn ssh_1_is_kept_and_so_is_what_is_met_midway() {
+    for begin in [b"SSH-1.5-old\n".to_vec(), noise(60)] {
+        let mut tcp = Tcp::to(22);
+        let stream = [begin, packet(KEXINIT, 100), packet(NEWKEYS, 0)].concat();
+        play([tcp.client(&stream).kept(), tcp.client(&noise(400)).kept()]);
+    }
+}
+
+#[test]
+fn what_is_no_packet_ends_the_negotiation_and_is_kept() {
+    let identification = b"SSH-2.0-x\n";
+    for wrong in [
+        [0, 0, 0, 4, 1, 20],
+        [0, 1, 0, 1, 4, 20],
+        [0, 0, 0, 12, 12, 20],
+        [0, 0, 0, 12, 4, 0],
+    ] {
+        let mut tcp = Tcp::to(22);
+        let stream = [identification, &wrong[..], &noise(6), &packet(NEWKEYS, 0)[..]].concat();
+        play([tcp.client(&stream).kept(), tcp.client(&noise(400)).kept()]);
+    }
+}
+
+#[test]
+fn long_packets_of_that_number_are_no_new_keys() {
+    let mut tcp = Tcp::to(22);
+    play([
+        tcp.client(b"SSH-2.0-x\n").kept(),
+        tcp.client(&packet(NEWKEYS, 60)).kept(),
+        tcp.client(&packet(KEXINIT, 60)).kept(),
+    ]);
+}
+
+#[test]
+fn a_hole_in_the_negotiation_keeps_no_more_than_any_negotiation_has() {
+    let mut tcp = Tcp::to(22);
+    let mut packets = vec![tcp.client(b"SSH-2.0-x\n").kept()];
+    tcp.lose(0, 1000);
+    packets.extend((0..65).map(|_| tcp.client(&noise(1000)).kept()));
+    packets.push(tcp.client(&noise(1000)).cut(24));
+    play(packets);
+}
+
+#[test]
+fn a_hole_within_a_packet_loses_nothing() {
+    let mut tcp = Tcp::to(22);
+    let stream = packet(KEXINIT, 1500);
+    let begin = [
+        tcp.client(b"SSH-2.0-x\n").kept(),
+        tcp.client(&stream[..500]).kept(),
+    ];
+    tcp.lose(0, 500);
+    let rest = [&stream[1000..], &packet(NEWKEYS, 0)].concat();
+    play(
+        begin
+            .into_iter()
+            .chain([tcp.client(&rest).kept(), tcp.client(&noise(300)).cut(24)]),
+    );
+}

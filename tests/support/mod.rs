@@ -1,0 +1,125 @@
+//! What several tests need: captures made in memory, and the core run over bytes in memory.
+//!
+//! Each test binary uses a part of it.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_docs
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pcap_slim::capture::pcap::Reader;
+use pcap_slim::capture::{self};
+use pcap_slim::job::{HardLinks, IoMode, Options, Order, Staging, Verify};
+use pcap_slim::slim::policy::PolicyName;
+use pcap_slim::slim::policy::reference::Reference;
+use pcap_slim::slim::{Lengths, Pass, Summary};
+
+/// The file header of a little-endian microsecond capture of Ethernet frames.
+pub(crate) const HEADER: [u8; 24] = *b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0\x01\0\0\0";
+
+/// A capture with these frames, one second apart.
+pub(crate) fn capture_of(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut capture = HEADER.to_vec();
+    for (index, frame) in frames.iter().enumerate() {
+        let length = u32::try_from(frame.len()).unwrap();
+        for field in [1_700_000_000 + u32::try_from(index).unwrap(), 7, length, length] {
+            capture.extend_from_slice(&field.to_le_bytes());
+        }
+        capture.extend_from_slice(frame);
+    }
+    capture
+}
+
+/// An Ethernet frame with an IPv4 TCP segment between `port` and 40000.
+pub(crate) fn tcp_frame(port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0".to_vec();
+    let total = u16::try_from(40 + payload.len()).unwrap();
+    frame.extend_from_slice(b"\x45\0");
+    frame.extend_from_slice(&total.to_be_bytes());
+    frame.extend_from_slice(b"\0\x01\x40\0\x40\x06\0\0\x0a\0\0\x01\x0a\0\0\x02");
+    frame.extend_from_slice(&port.to_be_bytes());
+    frame.extend_from_slice(&40_000u16.to_be_bytes());
+    frame.extend_from_slice(b"\0\0\0\x01\0\0\0\x02\x50\x18\xff\xff\0\0\0\0");
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// A capture of about `bytes` bytes, most of them TLS application data and some plain text; another one for each seed.
+pub(crate) fn tls_capture(bytes: usize, seed: u8) -> Vec<u8> {
+    let secret = tcp_frame(443, &[&[0x17, 3, 3, 4, 0][..], &[seed; 1200][..]].concat());
+    let plain = tcp_frame(80, &[b'a' + seed % 26; 300]);
+    let frames: Vec<_> = (0..bytes / 1150 + 2)
+        .map(|n| if n % 8 == 0 { plain.clone() } else { secret.clone() })
+        .collect();
+    capture_of(&frames)
+}
+
+/// The core over bytes in memory, by the reference policy.
+pub(crate) fn slim_bytes(input: &[u8], lengths: Lengths) -> Result<(Vec<u8>, Summary), capture::Error> {
+    let mut reader = Reader::new(input)?;
+    let mut pass = Pass::new(Reference, lengths, ());
+    let mut out = Vec::new();
+    pass.header(reader.header(), &mut out);
+    while let Some(span) = reader.next_span()? {
+        pass.span(&span, &mut out);
+    }
+    while let Some(piece) = reader.next_of_tail()? {
+        pass.tail(piece, &mut out);
+    }
+    Ok((out, pass.summary()))
+}
+
+/// Options as `pcap-slim` has them by default.
+pub(crate) fn options() -> Options {
+    Options {
+        policy: PolicyName::Reference,
+        lengths: Lengths::Rewrite,
+        staging: Staging::Beside,
+        verify: Verify::Full,
+        io_mode: IoMode::Mmap,
+        hard_links: HardLinks::Skip,
+        marker_owner: None,
+        min_free: 0,
+        check_only: false,
+        retry_failed: false,
+    }
+}
+
+/// An order to slim `name` in `directory`.
+pub(crate) fn order(directory: &Path, name: &str, options: Options) -> Order {
+    Order {
+        root: directory.to_owned(),
+        relative: name.into(),
+        options: Arc::new(options),
+        progress: Arc::default(),
+    }
+}
+
+/// Makes every staging file below `directory` look `seconds` old.
+pub(crate) fn age_staging(directory: &Path, seconds: u64) {
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
+    for place in [directory.to_owned(), directory.join(".slim_markers")] {
+        for entry in std::fs::read_dir(place).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                file.set_modified(old).unwrap();
+            }
+        }
+    }
+}
+
+/// The names in a directory that end in `.tmp`, its marker directory included.
+pub(crate) fn staging_files(directory: &Path) -> Vec<std::path::PathBuf> {
+    [directory.to_owned(), directory.join(".slim_markers")]
+        .iter()
+        .flat_map(|place| std::fs::read_dir(place).into_iter().flatten())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
+        .collect()
+}
