@@ -6,8 +6,8 @@
 
 mod support;
 
-use pcap_slim::capture::Packet;
 use pcap_slim::capture::pcap::{Reader, Span};
+use pcap_slim::capture::{LinkType, Packet};
 use pcap_slim::slim::dissect::{self, Datagram, Network, Scope, Transport};
 use pcap_slim::slim::policy::Verdict;
 use pcap_slim::slim::policy::reference::Reference;
@@ -199,7 +199,8 @@ fn may_be_routed(frame: &[u8], at: usize, end: usize) -> bool {
 }
 
 fn assert_headers_right(frame: &[u8], before: &Datagram) {
-    let now = dissect::ethernet(frame, Scope::Plain).expect("a cut frame is as well-formed as before");
+    let now = dissect::frame(LinkType::ETHERNET, frame, Scope::Plain)
+        .expect("a cut frame is as well-formed as before");
     assert_eq!(now.payload.len(), FLOOR);
     assert_eq!(
         (now.network, now.transport, now.ports),
@@ -270,7 +271,7 @@ proptest! {
             prop_assert_eq!(cut, &frame[..]);
             return Ok(());
         }
-        let before = dissect::ethernet(&frame, Scope::Plain).unwrap();
+        let before = dissect::frame(LinkType::ETHERNET, &frame, Scope::Plain).unwrap();
         let (transport, ip) = (before.transport_at, match before.network {
             Network::V4 { at, .. } => vec![at + 2..at + 4, at + 10..at + 12],
             Network::V6 { at } => vec![at + 4..at + 6, 0..0],
@@ -352,7 +353,7 @@ proptest! {
                 .find(|(_, packet)| (packet.position..packet.position + packet.record.len() as u64).contains(&(at as u64)))
                 .unwrap();
             prop_assert!(packet.frame.len() < before.frame.len());
-            let fields = pcap_slim::slim::rewrite::fields(&dissect::ethernet(before.frame, Scope::Plain).unwrap());
+            let fields = pcap_slim::slim::rewrite::fields(&dissect::frame(LinkType::ETHERNET, before.frame, Scope::Plain).unwrap());
             let in_frame = at - usize::try_from(packet.position).unwrap() - 16;
             prop_assert!(fields.iter().any(|&field| field == in_frame || field + 1 == in_frame));
         }

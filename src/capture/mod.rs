@@ -112,4 +112,6 @@ pub struct Packet<'a> {
     pub wire_length: u32,
     /// How much of a frame whoever captured it took at most, in bytes.
     pub snaplen: u32,
+    /// What the frame begins with.
+    pub link_type: LinkType,
 }

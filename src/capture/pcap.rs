@@ -185,6 +185,7 @@ impl<'a> Iterator for Packets<'a> {
             frame,
             wire_length,
             snaplen: self.layout.snaplen,
+            link_type: self.layout.link_type,
         };
         self.position += record.len() as u64;
         self.rest = rest;

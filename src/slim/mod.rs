@@ -11,8 +11,8 @@ pub mod policy;
 pub mod rewrite;
 pub mod verify;
 
+use crate::capture::Packet;
 use crate::capture::pcap::{FILE_HEADER, Span};
-use crate::capture::{LinkType, Packet};
 use crate::words::Word;
 pub use policy::PolicyName;
 use policy::{Policy, Verdict};
@@ -111,16 +111,11 @@ impl<P: Policy, S: Sink> Pass<P, S> {
     pub fn span(&mut self, span: &Span<'_>, out: &mut Vec<u8>) {
         let begun_at = out.len();
         let begun_position = self.summary.bytes_out;
-        let ethernet = span.layout.link_type == LinkType::ETHERNET;
         // Records that stay as they are are copied in runs; this is where the run begins in the span.
         let mut run = 0;
         let mut at = 0;
         for packet in span.packets() {
-            let cut = if ethernet {
-                judge(&mut self.policy, &packet)
-            } else {
-                None
-            };
+            let cut = judge(&mut self.policy, &packet);
             let next = at + packet.record.len();
             let mut new_position = begun_position + (out.len() - begun_at + at - run) as u64;
             let mut new_length = packet.frame.len();
@@ -161,9 +156,9 @@ struct Cut {
     end: usize,
 }
 
-/// What to do with an Ethernet frame; `None` keeps it.
+/// What to do with a frame; `None` keeps it.
 fn judge<P: Policy>(policy: &mut P, packet: &Packet<'_>) -> Option<Cut> {
-    let datagram = dissect::ethernet(packet.frame, P::SCOPE)?;
+    let datagram = dissect::frame(packet.link_type, packet.frame, P::SCOPE)?;
     let verdict = policy.judge(packet, &datagram);
     let Verdict::Cut { payload, .. } = verdict else {
         return None;

@@ -7,8 +7,8 @@
 
 use super::dissect::{self, Scope};
 use super::{FLOOR, Lengths, rewrite};
+use crate::capture::Packet;
 use crate::capture::pcap::{CAPTURED_LENGTH, RECORD_HEADER, Span};
-use crate::capture::{LinkType, Packet};
 
 /// A promise that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,6 @@ pub fn span(
     if original.bytes == slimmed {
         return Ok(());
     }
-    let ethernet = original.layout.link_type == LinkType::ETHERNET;
     for (before, after) in original.packets().zip(written.packets()) {
         let position = before.position;
         if !same_header(&before, &after) {
@@ -86,7 +85,7 @@ pub fn span(
         let holds = match depth {
             Depth::Headers => after.frame.len() <= before.frame.len(),
             Depth::Full if uncut => before.frame == after.frame,
-            Depth::Full => ethernet && cut_holds(before.frame, after.frame, scope, lengths).is_some(),
+            Depth::Full => cut_holds(&before, after.frame, scope, lengths).is_some(),
         };
         if !holds {
             return Err(Broken::Frame { position });
@@ -114,10 +113,10 @@ fn same_header(before: &Packet<'_>, after: &Packet<'_>) -> bool {
             == after.record.get(CAPTURED_LENGTH.end..RECORD_HEADER)
 }
 
-/// `Some` where `after` is an allowed cut of the frame `before`.
-fn cut_holds(before: &[u8], after: &[u8], scope: Scope, lengths: Lengths) -> Option<()> {
-    let datagram = dissect::ethernet(before, scope)?;
-    let kept = before.get(..after.len())?;
+/// `Some` where `after` is an allowed cut of the frame of `before`.
+fn cut_holds(before: &Packet<'_>, after: &[u8], scope: Scope, lengths: Lengths) -> Option<()> {
+    let datagram = dissect::frame(before.link_type, before.frame, scope)?;
+    let kept = before.frame.get(..after.len())?;
     if after.len() < datagram.payload.start + FLOOR {
         return None;
     }

@@ -10,6 +10,7 @@ pub mod transport;
 
 use std::ops::Range;
 
+use crate::capture::LinkType;
 pub use network::Network;
 pub use transport::Transport;
 
@@ -50,11 +51,14 @@ impl Datagram {
     }
 }
 
-/// The datagram in an Ethernet frame.
+/// The datagram in a frame that begins as `link_type` says.
 #[inline]
 #[must_use]
-pub fn ethernet(frame: &[u8], scope: Scope) -> Option<Datagram> {
-    let link = link::ethernet(frame, scope)?;
+pub fn frame(link_type: LinkType, frame: &[u8], scope: Scope) -> Option<Datagram> {
+    let link = match link_type {
+        LinkType::ETHERNET => link::ethernet(frame, scope)?,
+        _ => return None,
+    };
     let (network, protocol, range) = network::ip(frame, link.ether_type, link.at, scope)?;
     transport::dissect(frame, network, protocol, range, link.tags, scope)
 }

@@ -4,6 +4,8 @@
 //! held against the original while that is still in memory, commits, and marks. Every error is sorted here into what
 //! it means for the capture: skipped for now, worth another try, or given up for good.
 
+mod options;
+
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
@@ -25,91 +27,9 @@ use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::{Policy, PolicyName};
 use crate::slim::verify::{self, Broken, Depth};
-use crate::slim::{Lengths, Pass, Summary};
+use crate::slim::{Pass, Summary};
 use crate::words::Word;
-
-/// Where the staging file is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Staging {
-    /// `NAME.tmp` beside the capture.
-    Beside,
-    /// `.slim_markers/NAME.tmp`, where nothing watches.
-    Markers,
-}
-
-impl Word for Staging {
-    const WORDS: &'static [(&'static str, Self)] = &[("beside", Self::Beside), ("markers", Self::Markers)];
-}
-
-/// How much of the slimmed capture is held against the original before it replaces it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Verify {
-    /// Every record, byte for byte.
-    #[default]
-    Full,
-    /// Every record header, and the number of packets.
-    Count,
-}
-
-impl Word for Verify {
-    const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("count", Self::Count)];
-}
-
-/// How a capture is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IoMode {
-    /// Mapped while a lease guards it.
-    Mmap,
-    /// Read into a buffer.
-    Buffered,
-}
-
-impl IoMode {
-    /// The mode that suits so many workers: mapped up to 2, buffered from 3.
-    #[must_use]
-    pub fn for_workers(workers: usize) -> Self {
-        if workers <= 2 { Self::Mmap } else { Self::Buffered }
-    }
-}
-
-/// What to do with a capture that has several names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HardLinks {
-    /// Leave it alone.
-    #[default]
-    Skip,
-    /// Replace this name; the others keep the original.
-    Replace,
-}
-
-impl Word for HardLinks {
-    const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
-}
-
-/// How one capture is to be slimmed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Which policy judges the packets.
-    pub policy: PolicyName,
-    /// How cut frames' headers are written.
-    pub lengths: Lengths,
-    /// Where the staging file is made.
-    pub staging: Staging,
-    /// How much is verified.
-    pub verify: Verify,
-    /// How the capture is read.
-    pub io_mode: IoMode,
-    /// What to do with several names.
-    pub hard_links: HardLinks,
-    /// User and group ids that own markers and their directory; `None` leaves them to this process.
-    pub marker_owner: Option<(u32, u32)>,
-    /// Free space, in bytes, that must remain on the file system in the worst case.
-    pub min_free: u64,
-    /// Read and judge only: no staging, no marker, nothing replaced.
-    pub check_only: bool,
-    /// Try a capture again although a failed marker names it.
-    pub retry_failed: bool,
-}
+pub use options::{HardLinks, IoMode, Options, Staging, Verify};
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
