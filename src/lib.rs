@@ -38,7 +38,7 @@
 //! | [`service`] | what the service manager is told |
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
 //! | [`status`] | what the daemon is doing: a snapshot, over a socket, as a table, JSON or metrics |
-//! | [`mod@unit`] | the drop-in by which systemd lets the daemon reach its directories |
+//! | [`unit`](mod@unit) | the drop-in by which systemd lets the daemon reach its directories |
 //! | [`watch`] | file system events and scans become candidates |
 //! | [`words`] | the words that a user writes for a choice |
 

@@ -1,4 +1,6 @@
 //! The command line of `pcap-slimd`: what it does instead of watching, and where its settings come from.
+//!
+//! Settings themselves are `config`'s; a flag here names files or directories, or takes the place of a file.
 
 use std::path::{Path, PathBuf};
 

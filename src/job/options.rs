@@ -1,5 +1,6 @@
-//! How one capture is to be slimmed. What the words mean is done by the rest of the job; how they are written is `cli`'s
-//! and `config`'s.
+//! How one capture is to be slimmed: every choice that an operator has.
+//!
+//! What the choices mean is done by the rest of the job; how they are written is the business of `cli` and `config`.
 
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
