@@ -37,11 +37,12 @@ const IMPORTS: &[(&str, &str)] = &[
     ("config", "budget job slim words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
+    ("stream", "capture slim report words"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
     (
         "cli",
-        "words slim job config budget oneshot report status malcolm",
+        "words slim job config budget oneshot report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -61,7 +62,7 @@ const HOMES: &[(&str, &str)] = &[
     ("memmap2", "input"),
     (
         "nix",
-        "input commit budget config oneshot job watch daemon/clock status/server",
+        "input commit budget config oneshot job watch daemon/clock status/server stream",
     ),
     ("notify", "watch"),
     ("pcap_parser", "capture"),
@@ -70,7 +71,7 @@ const HOMES: &[(&str, &str)] = &[
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
     ("thiserror", ANYWHERE),
-    ("tokio", "pool daemon oneshot watch status bin"),
+    ("tokio", "pool daemon oneshot watch status stream bin"),
     ("toml", "config"),
     (
         "tracing",
