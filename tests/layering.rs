@@ -39,9 +39,10 @@ const IMPORTS: &[(&str, &str)] = &[
     ("status", "report words"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
+    ("explain", "oneshot input slim commit capture budget report words"),
     (
         "cli",
-        "words slim job config budget oneshot report status malcolm",
+        "words slim job config budget oneshot explain report status malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -53,7 +54,7 @@ const IMPORTS: &[(&str, &str)] = &[
 /// Each outside crate and the only places that may name it: modules, or files of a module.
 const HOMES: &[(&str, &str)] = &[
     ("clap", "cli bin"),
-    ("comfy_table", "report oneshot status/table"),
+    ("comfy_table", "report oneshot status/table explain/text"),
     ("globset", "scan config oneshot"),
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
@@ -66,9 +67,13 @@ const HOMES: &[(&str, &str)] = &[
     ("notify", "watch"),
     ("pcap_parser", "capture"),
     ("sd_notify", "service"),
-    ("serde", "config report commit/marker malcolm/discover status"),
+    (
+        "serde",
+        "config report commit/marker malcolm/discover status explain/json",
+    ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
+    ("tempfile", "explain/page"),
     ("thiserror", ANYWHERE),
     ("tokio", "pool daemon oneshot watch status bin"),
     ("toml", "config"),
@@ -83,7 +88,16 @@ const HOMES: &[(&str, &str)] = &[
 const ANYWHERE: &str = "*";
 
 /// Where decisions are made: time and bytes are arguments, and nothing is read, written, logged or started.
-const PURE: &[&str] = &["slim", "capture", "queue", "budget/governor"];
+const PURE: &[&str] = &[
+    "slim",
+    "capture",
+    "queue",
+    "budget/governor",
+    "explain/account",
+    "explain/gather",
+    "explain/rows",
+    "explain/unread",
+];
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],
     &["std", "env"],
