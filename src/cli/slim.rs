@@ -9,8 +9,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::stream::StreamArgs;
-use super::{number, one_of};
+use super::{Explain, Stream, number, one_of};
 use crate::budget::Limits;
 use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
 use crate::oneshot::{Request, Source};
@@ -25,6 +24,7 @@ Examples:
   pcap-slim --dir /captures --check-only         how much that would save
   pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
   pcap-slim --single a.pcap --output json        slim one capture, report to a program
+  pcap-slim explain a.pcap                       what would be cut and why
 
 Every packet, timestamp, header and readable byte stays, of each encrypted payload its first 24 bytes.
 A capture is replaced only after its slimmed form was verified; one that is slimmed has a marker in
@@ -41,7 +41,7 @@ SIGINT or SIGTERM, with a report of what was done.";
 #[command(name = "pcap-slim", version, after_help = SLIM_HELP, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Slim {
-    /// What to do instead of slimming captures in place.
+    /// What to do instead of slimming.
     #[command(subcommand)]
     pub command: Option<SlimCommand>,
     #[command(flatten)]
@@ -54,11 +54,13 @@ pub struct Slim {
     budget: BudgetArgs,
 }
 
-/// What `pcap-slim` does instead of slimming captures in place.
-#[derive(Debug, Subcommand)]
+/// What `pcap-slim` does instead of slimming.
+#[derive(Debug, Clone, Subcommand)]
 pub enum SlimCommand {
+    /// Show what would be cut from captures and why, and change nothing
+    Explain(Explain),
     /// Record packets slimmed as they come, and forward them unchanged
-    Stream(StreamArgs),
+    Stream(Stream),
 }
 
 #[derive(Debug, Args)]
@@ -101,15 +103,22 @@ struct RunArgs {
     progress: When,
 }
 
-#[derive(Debug, Args)]
-struct SlimmingArgs {
+/// What decides over the bytes of a slimmed capture.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JudgingArgs {
     /// Which policy decides what is cut
     #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
-    policy: PolicyName,
+    pub(super) policy: PolicyName,
     /// Lengths and checksums in cut packets: made right for what is left, or kept byte for byte
     #[arg(long, value_name = "FORM")]
     #[arg(value_parser = one_of::<Lengths>(), default_value = Lengths::default().word())]
-    lengths: Lengths,
+    pub(super) lengths: Lengths,
+}
+
+#[derive(Debug, Args)]
+struct SlimmingArgs {
+    #[command(flatten)]
+    judging: JudgingArgs,
     /// Where the slimmed capture is written before it replaces the capture
     #[arg(long, value_name = "WHERE")]
     #[arg(value_parser = one_of::<Staging>(), default_value = Staging::Beside.word())]
@@ -186,8 +195,8 @@ impl Slim {
 impl From<Slim> for Request {
     fn from(slim: Slim) -> Self {
         let options = Options {
-            policy: slim.slimming.policy,
-            lengths: slim.slimming.lengths,
+            policy: slim.slimming.judging.policy,
+            lengths: slim.slimming.judging.lengths,
             staging: slim.slimming.staging,
             verify: slim.slimming.verify,
             io_mode: slim.io_mode(),

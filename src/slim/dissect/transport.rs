@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::{Datagram, Network, Scope, be16};
+use crate::words::Word;
 
 /// Protocol numbers.
 const TCP: u8 = 6;
@@ -21,7 +22,7 @@ const LENGTH: usize = 4;
 pub(crate) const UDP_HEADER: usize = 8;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -29,6 +30,11 @@ pub enum Transport {
     Udp,
     /// Encapsulating security payload, directly in IP.
     Esp,
+}
+
+impl Word for Transport {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Tcp), ("udp", Self::Udp), ("esp", Self::Esp)];
 }
 
 impl Transport {
