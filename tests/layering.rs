@@ -43,7 +43,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("explain", "oneshot input slim commit capture budget report words"),
     (
         "cli",
-        "words slim job config budget oneshot report status stream malcolm",
+        "words slim job config budget oneshot explain report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (

@@ -18,9 +18,10 @@ Examples:
   tcpdump -i eth0 -w - | pcap-slim stream -w slim.pcapng --forward - | suricata -r -
   tcpdump -i eth0 -w - | pcap-slim stream -w slim.pcap --rotate-mb 1000
 
-Forwarded packets are what came, byte for byte, and are sent before they are recorded. When the recording
-fails (a full disk), that is told and forwarding goes on; when their reader goes away, recording goes on.
-SIGTERM and SIGINT end the recording with the last whole packet that came, synced to the disk.
+Forwarded packets are what came, byte for byte, and are sent before they are recorded. When the
+recording fails (a full disk), that is told and forwarding goes on; when their reader goes away,
+recording goes on. SIGTERM and SIGINT end the recording with the last whole packet that came,
+synced to the disk.
 
 Exit status: 0 done; 1 reading or recording failed; 2 the arguments cannot be used.";
 
