@@ -59,6 +59,7 @@ const HOMES: &[(&str, &str)] = &[
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
     ("libc", "input"),
+    ("maud", "explain/html"),
     ("memmap2", "input"),
     (
         "nix",
@@ -97,6 +98,7 @@ const PURE: &[&str] = &[
     "explain/gather",
     "explain/rows",
     "explain/unread",
+    "explain/words",
 ];
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],

@@ -66,6 +66,13 @@ pub(super) struct Row {
     pub(super) tally: Tally,
 }
 
+impl Row {
+    /// Whether it is what stays of a protocol, or what a rule cuts; neither where no protocol was recognised.
+    pub(super) fn is_kept(&self) -> Option<bool> {
+        (!self.why.is_empty()).then(|| self.name.starts_with(KEPT))
+    }
+}
+
 /// A row with rows of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
@@ -74,12 +81,21 @@ pub(super) struct Group {
     pub(super) rows: Vec<Row>,
 }
 
+impl Group {
+    /// Whether its only row says no more than the group itself.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.rows.as_slice(), [row] if row.why == Kept::Readable.why())
+    }
+}
+
+/// How the name of what stays begins.
+const KEPT: &str = "kept: ";
 /// What flows were not recognised.
 const NOT_RECOGNISED: &str = "not recognised";
 /// What flows are of which nothing is known but that they were slimmed.
 const NO_PROTOCOL: &str = "unknown";
 /// Frames without anything to cut.
-const NOT_LOOKED_INTO: &str = "other frames";
+pub(super) const OTHER_FRAMES: &str = "other frames";
 /// Bytes that are no packets.
 const BETWEEN: &str = "file headers";
 
@@ -100,7 +116,7 @@ pub(super) fn groups(account: &Account) -> Vec<Group> {
         why: "",
         tally,
     });
-    groups.extend(group(NOT_LOOKED_INTO, unread.collect()));
+    groups.extend(group(OTHER_FRAMES, unread.collect()));
     if account.framing > 0 {
         let tally = Tally {
             now: account.framing,
@@ -128,7 +144,7 @@ fn protocols(account: &Account) -> Vec<Group> {
     }
     for (&(spoken, kept), &tally) in &account.kept {
         rows.entry(spoken).or_default().push(Row {
-            name: format!("kept: {}", kept.word()),
+            name: format!("{KEPT}{}", kept.word()),
             why: kept.why(),
             tally,
         });
@@ -209,6 +225,11 @@ impl BigFlow {
         } else {
             [low, high]
         }
+    }
+
+    /// The rules by which it is cut.
+    pub(super) fn rule_names(&self) -> Vec<&'static str> {
+        self.rules.iter().map(|rule| rule.word()).collect()
     }
 
     /// What it speaks, or over what it comes.
