@@ -37,12 +37,13 @@ const IMPORTS: &[(&str, &str)] = &[
     ("config", "budget job slim words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
+    ("stream", "capture slim report words"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
     ("explain", "oneshot input slim commit capture budget report words"),
     (
         "cli",
-        "words slim job config budget oneshot explain report status malcolm",
+        "words slim job config budget oneshot explain report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -63,7 +64,7 @@ const HOMES: &[(&str, &str)] = &[
     ("memmap2", "input"),
     (
         "nix",
-        "input commit budget config oneshot job watch daemon/clock status/server",
+        "input commit budget config oneshot job watch daemon/clock status/server stream",
     ),
     ("notify", "watch"),
     ("pcap_parser", "capture"),
@@ -76,7 +77,7 @@ const HOMES: &[(&str, &str)] = &[
     ("serde_json", "report oneshot commit/marker status"),
     ("tempfile", "explain/page"),
     ("thiserror", ANYWHERE),
-    ("tokio", "pool daemon oneshot watch status bin"),
+    ("tokio", "pool daemon oneshot watch status stream bin"),
     ("toml", "config"),
     (
         "tracing",

@@ -1,4 +1,4 @@
-//! The one-shot command: arguments, then `oneshot::run`, then its exit status.
+//! The one-shot command: arguments, then what they ask for, then its exit status.
 //!
 //! Everything else is in the library: what can be written in `cli`, what is done in `oneshot`, or where a command is given
 //! in the module of its name.
@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use pcap_slim::cli::{Slim, SlimCommand};
-use pcap_slim::{explain, oneshot};
+use pcap_slim::{explain, oneshot, stream};
 
 fn main() -> ExitCode {
     let (mut slim, warnings) = Slim::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     }
     ExitCode::from(match slim.command.take() {
         Some(SlimCommand::Explain(explain)) => explain::run(&explain.into()),
+        Some(SlimCommand::Stream(stream)) => stream::run(&stream.into()),
         None => oneshot::run(&slim.into()),
     })
 }

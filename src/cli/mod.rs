@@ -8,6 +8,7 @@
 mod explain;
 mod slim;
 mod slimd;
+mod stream;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -15,6 +16,7 @@ use crate::words::Word;
 pub use explain::Explain;
 pub use slim::{Slim, SlimCommand};
 pub use slimd::{Slimd, SlimdCommand};
+pub use stream::Stream;
 
 /// Takes the words of a choice.
 fn one_of<W: Word>() -> impl TypedValueParser<Value = W> {

@@ -4,17 +4,17 @@
 
 use std::fmt;
 
-use crate::capture::{LinkType, Packet};
-use crate::slim::dissect::{Scope, be16, link};
+use crate::capture::Packet;
+use crate::slim::dissect::{self, Scope, Way, be16, link};
 
 /// A kind of frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unread {
     /// Of a link type that is not understood yet.
     LinkType(u16),
-    /// Too short or too odd for Ethernet.
-    NoEthernet,
-    /// Ethernet, and no IP in it.
+    /// Too short or too odd for its link type.
+    NoLink,
+    /// Something else than IP.
     EtherType(u16),
     /// IP of which this is a part only.
     Fragment,
@@ -64,11 +64,11 @@ impl Unread {
     /// What kind of frame this is.
     #[must_use]
     pub fn of(packet: &Packet<'_>) -> Self {
-        if packet.link_type != LinkType::ETHERNET {
+        if !dissect::knows(packet.link_type, Scope::Full) {
             return Self::LinkType(packet.link_type.0);
         }
-        let Some(link) = link::ethernet(packet.frame, Scope::Full) else {
-            return Self::NoEthernet;
+        let Some(link) = link::dissect(packet.link_type, packet.frame, &mut Way::default()) else {
+            return Self::NoLink;
         };
         let byte = |at: usize| packet.frame.get(link.at + at).copied();
         match link.ether_type {
@@ -98,7 +98,7 @@ impl fmt::Display for Unread {
         };
         match *self {
             Self::LinkType(number) => write!(f, "link type {number}"),
-            Self::NoEthernet => f.write_str("malformed Ethernet"),
+            Self::NoLink => f.write_str("link headers not understood"),
             Self::EtherType(0) => f.write_str("802.3 frames"),
             Self::EtherType(0x0800 | 0x86dd) => f.write_str("IP, header not understood"),
             Self::EtherType(number) => match name(&ETHER_TYPES, number) {

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
 use crate::capture::pcap::Reader;
-use crate::capture::{self, LinkType, ReadError};
+use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
 use crate::commit::{self, Original, Staging as StagingFile};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
+use crate::slim::dissect;
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::{Policy, PolicyName};
@@ -296,7 +297,11 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        if link_type != LinkType::ETHERNET {
+        let scope = match self.options.policy {
+            PolicyName::Reference => Reference::SCOPE,
+            PolicyName::Evidence => Evidence::SCOPE,
+        };
+        if !dissect::knows(link_type, scope) {
             told.notes.push(Note::LinkType(link_type.0));
         } else if truncated == 0 {
             told.notes.push(Note::NothingToCut);

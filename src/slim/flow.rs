@@ -53,7 +53,7 @@ impl Key {
         let key = Self {
             low: low.0,
             high: high.0,
-            tags: datagram.tags,
+            tags: datagram.tags.number(),
             ports: u32::from(low.1) << 16 | u32::from(high.1),
             protocol: u32::from(datagram.transport.number()) | version,
         };
