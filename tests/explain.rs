@@ -14,6 +14,10 @@ use std::process::Output;
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
+use pcap_slim::capture::pcap::Reader;
+use pcap_slim::explain::gather::Gathering;
+use pcap_slim::slim::policy::reference::Reference;
+use pcap_slim::slim::{Lengths, Pass};
 use serde_json::Value;
 
 #[path = "evidence/script.rs"]
@@ -349,6 +353,142 @@ fn a_hundred_thousand_flows_are_counted_one_by_one() {
     assert_eq!(number(&explained["cut"][0], "flows"), 100_000);
     assert_eq!(explained["total"]["more_flows"], false);
     assert_eq!(rows(&explained, "biggest_flows").len(), 3);
+}
+
+/// Flows beyond the bound: every byte is in its row all the same, and the number of flows is said to be too small.
+#[test]
+fn flows_that_are_too_many_are_told_to_be_more() {
+    let frames: Vec<Vec<u8>> = (0..30u16)
+        .map(|flow| support::tcp_frame([443, 80][usize::from(flow % 2)] + flow / 2 * 1000, &[0x17; 100]))
+        .collect();
+    let capture = support::capture_of(&frames);
+    let account = |most: usize| {
+        let mut gathering = Gathering::new(most);
+        let mut pass = Pass::new(gathering.overhear(Reference), Lengths::Rewrite, &mut gathering);
+        let mut reader = Reader::new(capture.as_slice()).unwrap();
+        let mut out = Vec::new();
+        pass.header(reader.header(), &mut out);
+        while let Some(span) = reader.next_span().unwrap() {
+            pass.span(&span, &mut out);
+        }
+        let summary = pass.summary();
+        gathering.finish(&summary, 0, 5)
+    };
+    let (few, all) = (account(7), account(30));
+    assert_eq!((few.total.flows, few.total.is_more), (7, true));
+    assert_eq!((all.total.flows, all.total.is_more), (30, false));
+    let [(rule, few_cut)] = few.cut.into_iter().collect::<Vec<_>>()[..] else {
+        panic!("one rule cuts")
+    };
+    let all_cut = all.cut[&rule];
+    assert!(few_cut.is_more && !all_cut.is_more && few_cut.flows < all_cut.flows);
+    assert_eq!(
+        (few_cut.packets, few_cut.now, few_cut.after),
+        (all_cut.packets, all_cut.now, all_cut.after)
+    );
+    assert_eq!(few.biggest.len(), 5);
+}
+
+/// What is kept, by the protocol of its flow and why.
+fn kept_by(policy: &str, packets: &[script::Packet]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(directory.path(), b"a.pcap", &script::capture(packets, SNAPLEN));
+    let explained = json(&path, &["--policy", policy]);
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut kept: Vec<_> = rows(&explained, "kept")
+        .iter()
+        .map(|row| format!("{} {}", word(&row["protocol"]), word(&row["reason"])))
+        .collect();
+    kept.sort();
+    kept
+}
+
+#[test]
+fn flows_are_named_after_what_they_were_seen_to_speak() {
+    let tagged = |first: &[u8], length: usize| [first, &noise(length - first.len())].concat();
+    let handshake = tagged(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 50], 63);
+    let quic = [&[0xc3, 0, 0, 0, 1, 8][..], &noise(8), &[8], &noise(1177)].concat();
+    let (client_reset, session) = ([&[0x38][..], &noise(13)].concat(), 1..9);
+    let server_reset = [&[0x40][..], &noise(20), &client_reset[session]].concat();
+    let openvpn = Udp::to(1195);
+    for (packets, expected) in [
+        (
+            vec![Udp::to(3478).client(&tagged(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42], 28))],
+            "stun readable",
+        ),
+        (vec![Udp::to(4444).client(&handshake)], "dtls readable"),
+        (vec![Udp::to(443).client(&quic)], "quic readable"),
+        (
+            vec![Udp::to(51820).client(&tagged(&[1, 0, 0, 0], 148))],
+            "wireguard readable",
+        ),
+        (vec![Udp::to(500).client(&noise(300))], "ike readable"),
+        (vec![Udp::to(4500).client(&tagged(&[0; 4], 300))], "ike readable"),
+        (
+            vec![openvpn.client(&client_reset), openvpn.server(&server_reset)],
+            "openvpn readable",
+        ),
+        (vec![script::esp(&noise(24))], "esp readable"),
+        (vec![Tcp::to(2222).client(b"SSH-2.0-x\r\n")], "ssh readable"),
+    ] {
+        assert_eq!(kept_by("evidence", &packets), [expected]);
+    }
+    let mut ftp = Tcp::to(21);
+    let asked = ftp.client(b"AUTH TLS\r\n");
+    let encrypted = [vec![asked], tls::established(&mut ftp)].concat();
+    assert_eq!(kept_by("evidence", &encrypted), ["tls spared"]);
+    for (packet, expected) in [
+        (Tcp::to(22).client(b"SSH-2.0-x\r\n"), "ssh readable"),
+        (Tcp::to(993).client(&tls::client_hello()), "tls readable"),
+        (Udp::to(443).client(b"short"), "quic readable"),
+        (Udp::to(4500).client(b"short"), "ipsec readable"),
+    ] {
+        assert_eq!(kept_by("reference", &[packet]), [expected]);
+    }
+    assert!(kept_by("reference", &[Tcp::to(80).client(b"GET /")]).is_empty());
+}
+
+#[test]
+fn what_no_policy_looks_into_has_a_name() {
+    let frame = |bytes: &[u8]| [&[2; 12][..], bytes, &[0; 40]].concat();
+    let ip = |protocol: u8, fragment: u8| {
+        let header = [
+            8, 0, 0x45, 0, 0, 50, 0, 1, fragment, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+        ];
+        frame(&header)
+    };
+    let frames = [
+        frame(&[8, 6]),
+        frame(&[0x88, 0xcc]),
+        frame(&[0x12, 0x34]),
+        frame(&[0, 40]),
+        ip(1, 0),
+        ip(200, 0),
+        ip(17, 0x20),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(directory.path(), b"a.pcap", &support::capture_of(&frames));
+    let explained = json(&path, &["--policy", "evidence"]);
+    let mut kinds: Vec<_> = rows(&explained, "other_frames")
+        .iter()
+        .map(|row| row["kind"].as_str().unwrap())
+        .collect();
+    kinds.sort_unstable();
+    let expected = [
+        "802.3 frames",
+        "ARP",
+        "EtherType 0x1234",
+        "ICMP",
+        "IP fragments",
+        "IP protocol 200",
+        "LLDP",
+    ];
+    assert_eq!(kinds, expected);
+    let mut other_link = support::capture_of(&frames);
+    other_link[20] = 147;
+    fs::write(&path, other_link).unwrap();
+    let explained = json(&path, &["--policy", "evidence"]);
+    assert_eq!(explained["other_frames"][0]["kind"], "link type 147");
 }
 
 #[test]

@@ -75,7 +75,7 @@ const HOMES: &[(&str, &str)] = &[
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
-    ("tempfile", "explain/page"),
+    ("tempfile", "explain/page daemon/tests malcolm/discover/tests"),
     ("thiserror", ANYWHERE),
     ("tokio", "pool daemon oneshot watch status stream bin"),
     ("toml", "config"),

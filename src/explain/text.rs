@@ -309,7 +309,7 @@ fn not_recognised(out: &mut String, explanation: &Explanation, screen: Screen) {
         let bytes = hidden.iter().map(|(_, unknown)| unknown.tally.now).sum();
         let _ = writeln!(
             out,
-            "and {} more ports with {}",
+            "and {} more with {}",
             count(hidden.len() as u64),
             size(bytes)
         );
@@ -333,7 +333,9 @@ fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<
     for (index, column) in table.column_iter_mut().enumerate() {
         if index == 0 {
             column.set_padding((0, 1));
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
+            if width.is_some() {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
+            }
         } else {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -342,4 +344,180 @@ fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<
         }
     }
     table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::PathBuf;
+
+    use super::super::account::{Account, BigFlow, Kept, Unknown};
+    use super::super::{Explanation, Unread};
+    use super::*;
+    use crate::capture::LinkType;
+    use crate::slim::PolicyName;
+    use crate::slim::dissect::{self, Scope, Transport};
+    use crate::slim::flow::Key;
+    use crate::slim::policy::{Rule, Spoken};
+
+    fn tally(flows: u64, packets: u64, now: u64, after: u64) -> Tally {
+        Tally {
+            flows,
+            packets,
+            now,
+            after,
+            is_more: false,
+        }
+    }
+
+    /// The key of a flow between two addresses that are as long as addresses get.
+    fn key() -> Key {
+        let ends = [192, 168, 100, 101, 203, 150, 213, 214];
+        let header = [0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
+        let tcp = [
+            0xc3, 0x50, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 16, 1, 0, 0, 0, 0, 0,
+        ];
+        let frame = [&[0; 12][..], &[8, 0], &header, &ends, &tcp].concat();
+        let datagram = dissect::frame(LinkType::ETHERNET, &frame, Scope::Plain).unwrap();
+        Key::of(&frame, &datagram).unwrap().0
+    }
+
+    fn explanation() -> Explanation {
+        let mut account = Account {
+            total: tally(1_420, 1_003_020, 1_000_000_024, 400_000_024),
+            framing: 24,
+            ..Account::default()
+        };
+        account
+            .cut
+            .insert(Rule::TlsRecords, tally(1_200, 700_000, 650_000_000, 50_000_000));
+        account.kept.insert(
+            (Some(Spoken::Tls), Kept::Readable),
+            tally(1_203, 3_000, 250_000_000, 250_000_000),
+        );
+        account
+            .kept
+            .insert((Some(Spoken::Ike), Kept::Readable), tally(2, 20, 5_000, 5_000));
+        account.speakers.insert(Spoken::Tls, tally(1_203, 0, 0, 0));
+        account.speakers.insert(Spoken::Ike, tally(2, 0, 0, 0));
+        for (port, bytes) in [(80, 60_000_000), (8080, 30_000_000), (9000, 9_000_000)] {
+            let unknown = Unknown {
+                tally: tally(100, 100_000, bytes, bytes),
+                payload: 1_000,
+                random: u64::from(port) / 100,
+            };
+            account.unknown.insert((Transport::Tcp, port), unknown);
+        }
+        account
+            .unread
+            .insert(Unread::EtherType(0x0806), tally(0, 0, 995_000, 995_000));
+        account.biggest.push(BigFlow {
+            capture: 0,
+            key: key(),
+            server: 1,
+            transport: Transport::Tcp,
+            spoken: Some(Spoken::Tls),
+            rules: vec![Rule::TlsRecords],
+            tally: tally(0, 9_000, 9_000_000, 700_000),
+        });
+        Explanation {
+            path: PathBuf::from("/captures"),
+            is_directory: true,
+            policy: PolicyName::Evidence,
+            captures: vec![
+                PathBuf::from("/captures/a.pcap"),
+                PathBuf::from("/captures/b.pcap"),
+            ],
+            slimmed: 0,
+            not_captures: 1,
+            failed: vec![(PathBuf::from("/captures/c\n.pcap"), "torn".to_owned())],
+            fresh: account.total,
+            account,
+            top: 2,
+        }
+    }
+
+    fn on(width: u16) -> String {
+        let screen = Screen {
+            width: Some(width),
+            has_blocks: true,
+        };
+        render(&explanation(), screen)
+    }
+
+    #[test]
+    fn on_eighty_columns_everything_is_there() {
+        assert_eq!(
+            on(80),
+            "\
+/captures: 1.00 GB -> 0.40 GB by the evidence policy, 60.0 % saved
+
+                  flows    packets      now    after   saved
+tls               1,203    703,000   900 MB   300 MB  600 MB  ██████░░░░░░░░░░░░
+  tls-records     1,200    700,000   650 MB  50.0 MB  600 MB  █░░░░░░░░░░░░
+  kept: readable  1,203      3,000   250 MB   250 MB       -  █████
+ike                   2         20  5.00 kB  5.00 kB       -  ▏
+not recognised      300    300,000  99.0 MB  99.0 MB       -  ██
+  tcp               300    300,000  99.0 MB  99.0 MB       -  ██
+other frames                         995 kB   995 kB       -  ▏
+  ARP                                995 kB   995 kB       -  ▏
+file headers                           24 B     24 B       -  ▏
+total             1,420  1,003,020  1.00 GB   400 MB  600 MB
+█ stays   ░ would be cut
+
+why:
+  tls-records     encrypted TLS records, followed from the handshake or confirmed
+  kept: readable  can be read without a key, or is too short to be worth a cut
+
+biggest flows                                          now   after   saved
+192.168.100.101:50000 -> 203.150.213.214:443  tls  9.00 MB  700 kB  92.2 %
+
+kept, not recognised  flows  packets    bytes  looks random
+tcp 80                  100  100,000  60.0 MB           0 %  ███████████████████
+tcp 8080                100  100,000  30.0 MB           8 %  ██████████
+and 1 more with 9.00 MB
+
+could not be read:
+  c\\n.pcap: torn
+
+2 captures read, 1 could not be read, 1 not a capture
+this sensor's disk would last 2.5 times as long
+"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [80, 100, 120, 200] {
+            let text = on(width);
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(width.into()), "{width}:\n{text}");
+        }
+        assert!(on(200).contains("tls-records  a.pcap"), "{}", on(200));
+    }
+
+    #[test]
+    fn without_blocks_the_text_is_ascii() {
+        let screen = Screen {
+            width: None,
+            has_blocks: false,
+        };
+        let text = render(&explanation(), screen);
+        assert!(text.is_ascii() && text.contains("###"), "{text}");
+    }
+
+    #[test]
+    fn a_bar_shows_what_stays_and_what_goes_and_that_there_is_something() {
+        let screen = Screen {
+            width: None,
+            has_blocks: false,
+        };
+        let drawn = |now, after| bar(&tally(1, 1, now, after), 1_000, 10, screen);
+        assert_eq!(drawn(1_000, 300), "###.......");
+        assert_eq!(drawn(500, 500), "#####");
+        assert_eq!(drawn(100, 1), ".");
+        assert_eq!(drawn(3, 3), "|");
+        assert_eq!(drawn(0, 0), "");
+    }
 }

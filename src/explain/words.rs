@@ -43,7 +43,7 @@ impl Explanation {
         let more = [
             (self.slimmed, "slimmed already"),
             (self.failed.len() as u64, "could not be read"),
-            (self.not_captures, "no captures"),
+            (self.not_captures, "not a capture"),
         ];
         for (number, words) in more.iter().filter(|(number, _)| *number > 0) {
             line = format!("{line}, {} {words}", count(*number));
