@@ -156,10 +156,10 @@ struct BudgetArgs {
     #[arg(value_parser = |text: &str| number(text, 0.0, 1.0))]
     #[arg(default_value = "0.5")]
     cpu_backoff_strength: f64,
-    /// Map captures into memory (the default up to 2 workers)
+    /// Map captures into memory
     #[arg(long)]
     mmap: bool,
-    /// Read captures into a buffer (the default from 3 workers)
+    /// Read captures into a buffer, which is the default
     #[arg(long, conflicts_with = "mmap")]
     no_mmap: bool,
 }
@@ -187,7 +187,7 @@ impl Slim {
         match (self.budget.mmap, self.budget.no_mmap) {
             (_, true) => IoMode::Buffered,
             (true, false) => IoMode::Mmap,
-            (false, false) => IoMode::for_workers(self.workers().into()),
+            (false, false) => IoMode::default(),
         }
     }
 }
@@ -336,7 +336,7 @@ mod tests {
             lengths: Lengths::Rewrite,
             staging: Staging::Beside,
             verify: Verify::Full,
-            io_mode: IoMode::Mmap,
+            io_mode: IoMode::Buffered,
             hard_links: HardLinks::Skip,
             marker_owner: None,
             min_free: 0,
@@ -406,13 +406,11 @@ mod tests {
     }
 
     #[test]
-    fn captures_are_mapped_up_to_two_workers_unless_told_otherwise() {
+    fn captures_are_read_into_a_buffer_unless_told_otherwise() {
         let mode = |line: &str| request(line).options.io_mode;
-        assert_eq!(mode("--dir d --workers 2"), IoMode::Mmap);
-        assert_eq!(mode("--dir d --workers 3"), IoMode::Buffered);
-        assert_eq!(mode("--dir d --workers 3 --mmap"), IoMode::Mmap);
+        assert_eq!(mode("--dir d"), IoMode::Buffered);
+        assert_eq!(mode("--dir d --mmap"), IoMode::Mmap);
         assert_eq!(mode("--dir d --no-mmap"), IoMode::Buffered);
-        assert_eq!(mode("--single f --workers 3"), IoMode::Mmap);
     }
 
     #[test]

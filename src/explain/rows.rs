@@ -23,22 +23,22 @@ impl Kept {
     /// Why it stays.
     pub(super) fn why(self) -> &'static str {
         match self {
-            Self::Readable => "can be read without a key, or is too short to be worth a cut",
-            Self::Spared => "the flow is not encrypted after all, or may go back to plaintext",
+            Self::Readable => "can be read without a key, or is too short to cut",
+            Self::Spared => "not encrypted after all, or may go back to plaintext",
             Self::Slimmed => "the flow was slimmed before",
         }
     }
 }
 
-/// Why a rule cuts, for a person.
+/// Why a rule cuts, for a person: a line that fits behind its name on eighty columns.
 pub(super) fn why(rule: Rule) -> &'static str {
     match rule {
-        Rule::TlsPort => "a TLS port, and no handshake, alert or change of cipher at the start",
+        Rule::TlsPort => "a TLS port, and does not begin like a handshake or alert",
         Rule::TlsRecord => "begins like a TLS record of application data",
         Rule::Ssh => "the SSH port, and no banner",
         Rule::Quic => "the QUIC port",
         Rule::Ipsec => "an IPsec port",
-        Rule::TlsRecords => "encrypted TLS records, followed from the handshake or confirmed",
+        Rule::TlsRecords => "encrypted TLS records, in a stream that could be followed",
         Rule::TlsUnsynced => "in an encrypted TLS stream, behind packets that are missing",
         Rule::SshTransport => "SSH behind its key exchange",
         Rule::DtlsRecord => "encrypted DTLS records",
@@ -50,7 +50,7 @@ pub(super) fn why(rule: Rule) -> &'static str {
         Rule::OpenVpn => "OpenVPN data packets",
         Rule::Esp => "ESP in IP; its header stays",
         Rule::EspInUdp => "ESP in UDP; its header stays",
-        Rule::OpaqueUdp => "no known protocol, and as random as ciphertext from the first byte",
+        Rule::OpaqueUdp => "no known protocol, and as random as ciphertext throughout",
         Rule::OpaqueRtp => "RTP whose payload is as random as ciphertext",
         Rule::OpaqueQuic => "port 443, and behind a QUIC header as random as ciphertext",
         Rule::OpaqueEsp => "port 4500, and behind an ESP header as random as ciphertext",

@@ -360,6 +360,7 @@ mod tests {
     use crate::slim::dissect::{self, Scope, Transport};
     use crate::slim::flow::Key;
     use crate::slim::policy::{Rule, Spoken};
+    use crate::words::Word;
 
     fn tally(flows: u64, packets: u64, now: u64, after: u64) -> Tally {
         Tally {
@@ -467,8 +468,8 @@ total             1,420  1,003,020  1.00 GB   400 MB  600 MB
 █ stays   ░ would be cut
 
 why:
-  tls-records     encrypted TLS records, followed from the handshake or confirmed
-  kept: readable  can be read without a key, or is too short to be worth a cut
+  tls-records     encrypted TLS records, in a stream that could be followed
+  kept: readable  can be read without a key, or is too short to cut
 
 biggest flows                                          now   after   saved
 192.168.100.101:50000 -> 203.150.213.214:443  tls  9.00 MB  700 kB  92.2 %
@@ -495,6 +496,16 @@ this sensor's disk would last 2.5 times as long
             assert!(widest <= Some(width.into()), "{width}:\n{text}");
         }
         assert!(on(200).contains("tls-records  a.pcap"), "{}", on(200));
+    }
+
+    #[test]
+    fn every_reason_fits_behind_the_longest_name() {
+        for &(_, rule) in Rule::WORDS {
+            assert!(
+                rows::why(rule).len() <= 80 - "  quic-short-header  ".len(),
+                "{rule:?}"
+            );
+        }
     }
 
     #[test]
