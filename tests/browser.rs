@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use assert_cmd::cargo::CommandCargoExt;
 use tempfile::TempDir;
 
-#[allow(dead_code)]
 mod support;
 
 /// Longer than any page takes.

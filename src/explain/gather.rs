@@ -281,15 +281,11 @@ impl Sink for Gathering {
             Verdict::Cut { rule, .. } => Some(rule),
             Verdict::Keep => None,
         };
-        match self.word.take() {
-            Some(word) => self.of_flow(&word, rule, tally),
-            None => {
-                *self
-                    .account
-                    .unread
-                    .entry(Unread::of(packet, self.scope))
-                    .or_default() += tally
-            }
+        if let Some(word) = self.word.take() {
+            self.of_flow(&word, rule, tally);
+        } else {
+            let kind = Unread::of(packet, self.scope);
+            *self.account.unread.entry(kind).or_default() += tally;
         }
     }
 }
