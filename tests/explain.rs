@@ -359,7 +359,7 @@ fn a_hundred_thousand_flows_are_counted_one_by_one() {
 #[test]
 fn flows_that_are_too_many_are_told_to_be_more() {
     let frames: Vec<Vec<u8>> = (0..30u16)
-        .map(|flow| support::tcp_frame([443, 80][usize::from(flow % 2)] + flow / 2 * 1000, &[0x17; 100]))
+        .map(|flow| support::tcp_frame(10_000 + flow, &[0x17; 100]))
         .collect();
     let capture = support::capture_of(&frames);
     let account = |most: usize| {
@@ -434,8 +434,14 @@ fn flows_are_named_after_what_they_were_seen_to_speak() {
         assert_eq!(kept_by("evidence", &packets), [expected]);
     }
     let mut ftp = Tcp::to(21);
-    let asked = ftp.client(b"AUTH TLS\r\n");
-    let encrypted = [vec![asked], tls::established(&mut ftp)].concat();
+    let encrypted = [
+        ftp.syn(0),
+        ftp.syn(1),
+        ftp.client(b"AUTH TLS\r\n"),
+        ftp.client(&tls::client_hello()),
+        ftp.server(&tls::server_hello(0x1301)),
+        ftp.server(&tls::data(500)),
+    ];
     assert_eq!(kept_by("evidence", &encrypted), ["tls spared"]);
     for (packet, expected) in [
         (Tcp::to(22).client(b"SSH-2.0-x\r\n"), "ssh readable"),

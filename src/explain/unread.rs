@@ -67,7 +67,10 @@ impl Unread {
         if !dissect::knows(packet.link_type, scope) {
             return Self::LinkType(packet.link_type.0);
         }
-        let Some(link) = link::dissect(packet.link_type, packet.frame, &mut Way::default()) else {
+        // What carries no IP is told by its outermost EtherType.
+        let link = link::dissect(packet.link_type, packet.frame, &mut Way::default())
+            .or_else(|| link::plain(packet.link_type, packet.frame));
+        let Some(link) = link else {
             return Self::NoLink;
         };
         let byte = |at: usize| packet.frame.get(link.at + at).copied();
