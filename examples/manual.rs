@@ -220,7 +220,11 @@ fn describe(roff: &mut Roff, command: &Command) {
     let is_own = |argument: &&clap::Arg| !argument.is_global_set() && argument.get_id() != "help";
     for argument in command.get_arguments().filter(is_own) {
         let Some(long) = argument.get_long() else { continue };
-        let values = argument.get_value_names().unwrap_or_default().join(" ");
+        let values = if argument.get_action().takes_values() {
+            argument.get_value_names().unwrap_or_default().join(" ")
+        } else {
+            String::new()
+        };
         roff.control("RS", []).control("TP", []);
         roff.text([bold(format!("--{long} ")), italic(values)]);
         roff.text([roman(about(argument.get_help()) + ".")])
