@@ -217,9 +217,14 @@ fn describe(roff: &mut Roff, command: &Command) {
         text.push_str(&about(argument.get_help()));
     }
     roff.control("TP", []).text(tag).text([roman(text + ".")]);
-    for argument in command.get_opts().filter(|argument| !argument.is_global_set()) {
-        let long = argument.get_long().unwrap_or_default();
-        let values = argument.get_value_names().unwrap_or_default().join(" ");
+    let is_own = |argument: &&clap::Arg| !argument.is_global_set() && argument.get_id() != "help";
+    for argument in command.get_arguments().filter(is_own) {
+        let Some(long) = argument.get_long() else { continue };
+        let values = if argument.get_action().takes_values() {
+            argument.get_value_names().unwrap_or_default().join(" ")
+        } else {
+            String::new()
+        };
         roff.control("RS", []).control("TP", []);
         roff.text([bold(format!("--{long} ")), italic(values)]);
         roff.text([roman(about(argument.get_help()) + ".")])

@@ -60,6 +60,7 @@ const HOMES: &[(&str, &str)] = &[
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
     ("libc", "input"),
+    ("maud", "explain/html"),
     ("memmap2", "input"),
     (
         "nix",
@@ -74,7 +75,7 @@ const HOMES: &[(&str, &str)] = &[
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
-    ("tempfile", "explain/page"),
+    ("tempfile", "explain/page daemon/tests malcolm/discover/tests"),
     ("thiserror", ANYWHERE),
     ("tokio", "pool daemon oneshot watch status stream bin"),
     ("toml", "config"),
@@ -98,6 +99,7 @@ const PURE: &[&str] = &[
     "explain/gather",
     "explain/rows",
     "explain/unread",
+    "explain/words",
 ];
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],

@@ -58,7 +58,8 @@ pub fn dissect(link_type: LinkType, frame: &[u8], way: &mut Way) -> Option<Carri
 
 /// What a frame carries as far as the established implementations look: Ethernet and 802.1Q tags.
 #[inline]
-pub(super) fn plain(link_type: LinkType, frame: &[u8]) -> Option<Carried> {
+#[must_use]
+pub fn plain(link_type: LinkType, frame: &[u8]) -> Option<Carried> {
     if link_type == LinkType::ETHERNET {
         ethernet::plain(frame)
     } else {

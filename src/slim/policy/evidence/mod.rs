@@ -217,9 +217,13 @@ impl Policy for Evidence {
             Engine::Tcp(flow) => flow.recognised(),
             Engine::Udp(flow) => flow.recognised(),
         };
-        let is_esp = datagram.transport == Transport::Esp;
+        let spoken = match datagram.transport {
+            Transport::Esp => Some(Spoken::Esp),
+            Transport::Udp if ike::is_on_port(datagram.ports) => known.spoken.or(Some(Spoken::Ike)),
+            _ => known.spoken,
+        };
         Recognised {
-            spoken: if is_esp { Some(Spoken::Esp) } else { known.spoken },
+            spoken,
             is_slimmed: flow.is_slimmed,
             ..known
         }
