@@ -38,10 +38,6 @@ pub enum Kind {
     Pppoe,
     /// An IEEE 802.3 length in the place of the `EtherType`; it counts from behind itself.
     Ieee8023,
-    /// The payload attribute of NFLOG, whose length counts its own header; least significant byte first.
-    NflogLittle,
-    /// The same, most significant byte first.
-    NflogBig,
 }
 
 impl Kind {
@@ -56,7 +52,6 @@ impl Kind {
             Self::L2tp => (2, 0),
             Self::Pppoe => (4, 6),
             Self::Ieee8023 => (0, 2),
-            Self::NflogLittle | Self::NflogBig => (0, 0),
             Self::Gre => return None,
         })
     }

@@ -119,12 +119,7 @@ fn enclose(frame: &mut [u8], header: Header, around: Option<Header>) {
         _ => {
             if let Some((offset, uncounted)) = kind.length() {
                 let length = length16(frame.len().saturating_sub(at + uncounted));
-                let little = kind == Kind::NflogLittle;
-                put16(
-                    frame,
-                    at + offset,
-                    if little { length.swap_bytes() } else { length },
-                );
+                put16(frame, at + offset, length);
             }
         }
     }
