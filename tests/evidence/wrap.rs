@@ -219,7 +219,7 @@ fn pppoe(ip: &[u8]) -> Vec<u8> {
     [&[0x11, 0, 0, 9][..], &be(ppp.len()), &ppp].concat()
 }
 
-/// A QoS data frame to an access point.
+/// A `QoS` data frame to an access point.
 fn wireless(ip: &[u8]) -> Vec<u8> {
     let header = [&[0x88, 1, 0, 0][..], &[2; 18], &[0x10, 0], &[0, 0]].concat();
     [&header[..], &[0xaa, 0xaa, 3, 0, 0, 0], &ether_type(ip), ip].concat()
