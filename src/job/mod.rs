@@ -236,6 +236,7 @@ impl<D: Disk> Job<'_, D> {
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
         let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
+        let is_cached = source.residence().is_held();
         let reader = Reader::new(source)?;
         if self.options.check_only {
             return self.judge(reader, &gate, None::<&mut StagingFile<'_, D>>, told);
@@ -247,6 +248,9 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         };
+        if !is_cached {
+            staging.leave_no_trace_in_the_cache();
+        }
         self.judge(reader, &gate, Some(&mut staging), told)?;
         let capture = leased.release();
         let mut identity = capture.identity;

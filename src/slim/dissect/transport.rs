@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::enclosing::UDP_LENGTH;
 use super::{Datagram, Network, Scope, Way, be16};
+use crate::words::Word;
 
 /// Protocol numbers.
 pub(super) const TCP: u8 = 6;
@@ -20,7 +21,7 @@ const DATA_OFFSET: usize = 12;
 pub(crate) const UDP_HEADER: usize = 8;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -28,6 +29,11 @@ pub enum Transport {
     Udp,
     /// Encapsulating security payload, directly in IP.
     Esp,
+}
+
+impl Word for Transport {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Tcp), ("udp", Self::Udp), ("esp", Self::Esp)];
 }
 
 impl Transport {

@@ -47,7 +47,8 @@ pub(super) fn knows(link_type: LinkType) -> bool {
 
 /// What a frame carries.
 #[inline]
-pub(super) fn dissect(link_type: LinkType, frame: &[u8], way: &mut Way) -> Option<Carried> {
+#[must_use]
+pub fn dissect(link_type: LinkType, frame: &[u8], way: &mut Way) -> Option<Carried> {
     if link_type == LinkType::ETHERNET {
         return ethernet::dissect(frame, way);
     }
