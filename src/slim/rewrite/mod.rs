@@ -74,7 +74,7 @@ pub(super) fn append(
 
 /// Makes lengths and checksums of a frame that was cut right again, from the innermost header outwards, since a
 /// checksum covers what it encloses.
-fn headers(frame: &mut [u8], datagram: &Datagram, scope: Scope) {
+pub(super) fn headers(frame: &mut [u8], datagram: &Datagram, scope: Scope) {
     let (network, transport) = (datagram.network, datagram.transport_at);
     self::network(frame, network);
     match datagram.transport {

@@ -45,6 +45,11 @@ pub(super) fn knows(link_type: LinkType) -> bool {
     layer(link_type).is_some()
 }
 
+/// Whether frames of a link type may end in a check sequence that their original length counts.
+pub(crate) fn may_end_in_check_sequence(link_type: LinkType) -> bool {
+    matches!(link_type.0, 105 | 119 | 127 | 163 | 192)
+}
+
 /// What a frame carries.
 #[inline]
 #[must_use]
