@@ -1,7 +1,7 @@
 //! The link layer: from the first byte of a frame to what it carries, one file a family of link types.
 //!
 //! Each gives an `EtherType` and where what it stands for begins, and gathers ids, because address spaces overlap.
-//! [`plain`] is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
+//! `plain` is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
 //! no line here, IEEE 802.15.4 among them, `MACsec`, and every frame that is not quite as its standard says. NFLOG has no
 //! line because Wireshark shows nothing of an NFLOG packet whose last attribute was cut, not even its addresses.
 
