@@ -35,6 +35,7 @@
 //! | [`pool`] | the throttled task pool |
 //! | [`queue`] | which candidates are due, and when the next one will be \[pure\] |
 //! | [`report`] | an outcome, as a log event, a table or JSON; the words of every other event |
+//! | [`restore`] | a slimmed capture, with full-length packets again, to a new file |
 //! | [`scan`] | which files in a directory are captures to consider |
 //! | [`service`] | what the service manager is told |
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
@@ -59,6 +60,7 @@ pub mod oneshot;
 pub mod pool;
 pub mod queue;
 pub mod report;
+pub mod restore;
 pub mod scan;
 pub mod service;
 pub mod slim;

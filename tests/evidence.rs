@@ -11,6 +11,8 @@ mod datagrams;
 mod frames;
 #[path = "evidence/ipsec.rs"]
 mod ipsec;
+#[path = "evidence/links.rs"]
+mod links;
 #[path = "evidence/media.rs"]
 mod media;
 #[path = "evidence/opaque.rs"]
@@ -27,3 +29,9 @@ mod segments;
 mod ssh;
 #[path = "evidence/tls.rs"]
 mod tls;
+#[path = "evidence/tshark.rs"]
+mod tshark;
+#[path = "evidence/tunnels.rs"]
+mod tunnels;
+#[path = "evidence/wrap.rs"]
+mod wrap;

@@ -38,12 +38,13 @@ const IMPORTS: &[(&str, &str)] = &[
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
     ("stream", "capture slim report words"),
+    ("restore", "capture slim oneshot report"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
     ("explain", "oneshot input slim commit capture budget report words"),
     (
         "cli",
-        "words slim job config budget oneshot explain report status stream malcolm",
+        "words slim job config budget oneshot explain restore report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (

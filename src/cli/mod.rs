@@ -6,6 +6,7 @@
 //! system: that a directory is missing is found by `oneshot` or `daemon`.
 
 mod explain;
+mod restore;
 mod slim;
 mod slimd;
 mod stream;
@@ -14,6 +15,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::words::Word;
 pub use explain::Explain;
+pub use restore::Restore;
 pub use slim::{Slim, SlimCommand};
 pub use slimd::{Slimd, SlimdCommand};
 pub use stream::Stream;

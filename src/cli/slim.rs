@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::{Explain, Stream, number, one_of};
+use super::{Explain, Restore, Stream, number, one_of};
 use crate::budget::Limits;
 use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
 use crate::oneshot::{Request, Source};
@@ -59,6 +59,8 @@ pub struct Slim {
 pub enum SlimCommand {
     /// Show what would be cut from captures and why, and change nothing
     Explain(Explain),
+    /// Make a new capture of a slimmed one, with full-length packets padded with zeros
+    Restore(Restore),
     /// Record packets slimmed as they come, and forward them unchanged
     Stream(Stream),
 }

@@ -25,7 +25,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    fn new(frame: Vec<u8>, payload_at: usize) -> Self {
+    pub(crate) fn new(frame: Vec<u8>, payload_at: usize) -> Self {
         let wire = frame.len();
         Self {
             frame,
@@ -211,11 +211,16 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A capture of packets, in the order given.
+/// A capture of Ethernet packets, in the order given.
 pub(crate) fn capture(packets: &[Packet], snaplen: u32) -> Vec<u8> {
+    capture_as(1, packets, snaplen)
+}
+
+/// A capture of packets of this link type.
+pub(crate) fn capture_as(link_type: u32, packets: &[Packet], snaplen: u32) -> Vec<u8> {
     let mut capture = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0".to_vec();
     capture.extend_from_slice(&snaplen.to_le_bytes());
-    capture.extend_from_slice(&1u32.to_le_bytes());
+    capture.extend_from_slice(&link_type.to_le_bytes());
     for packet in packets {
         let [captured, wire] = [packet.frame.len(), packet.wire].map(|length| u32::try_from(length).unwrap());
         for field in [1_700_000_000, 7, captured, wire] {
@@ -249,9 +254,13 @@ pub(crate) fn frames(capture: &[u8]) -> Vec<Vec<u8>> {
 
 /// What stays of each packet's payload, in bytes.
 pub(crate) fn left(packets: &[Packet], options: Options, snaplen: u32) -> Vec<usize> {
-    let original = capture(packets, snaplen);
+    left_of(&capture(packets, snaplen), packets, options)
+}
+
+/// What stays of each packet's payload in a capture of them.
+pub(crate) fn left_of(original: &[u8], packets: &[Packet], options: Options) -> Vec<usize> {
     for lengths in [Lengths::Rewrite, Lengths::Preserve] {
-        let once = slim(&original, options, lengths);
+        let once = slim(original, options, lengths);
         for again in [Lengths::Rewrite, Lengths::Preserve] {
             assert!(
                 slim(&once, options, again) == once,
@@ -259,7 +268,7 @@ pub(crate) fn left(packets: &[Packet], options: Options, snaplen: u32) -> Vec<us
             );
         }
     }
-    let slimmed = frames(&slim(&original, options, Lengths::Rewrite));
+    let slimmed = frames(&slim(original, options, Lengths::Rewrite));
     let pairs = slimmed.iter().zip(packets);
     pairs
         .map(|(frame, packet)| frame.len() - packet.payload_at)

@@ -3,7 +3,7 @@
 use crate::script::{Tcp, noise, play};
 
 /// A packet with four bytes of padding.
-fn packet(message: u8, body: usize) -> Vec<u8> {
+pub(crate) fn packet(message: u8, body: usize) -> Vec<u8> {
     let length = u32::try_from(2 + body + 4).unwrap().to_be_bytes();
     [&length[..], &[4, message], &noise(body), &[0; 4]].concat()
 }

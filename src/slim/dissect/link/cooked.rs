@@ -1,6 +1,6 @@
 //! Linux cooked captures, of both versions: what `tcpdump -i any` writes in the place of each device's own header.
 //!
-//! Sources: the descriptions of LINKTYPE_LINUX_SLL and LINKTYPE_LINUX_SLL2. What the protocol field means depends on
+//! Sources: the descriptions of `LINKTYPE_LINUX_SLL` and `LINKTYPE_LINUX_SLL2`. What the protocol field means depends on
 //! the device's hardware type; it is an `EtherType` for all that carry IP, save those that are left out here.
 
 use super::super::{Carried, Way, be16};

@@ -1,14 +1,14 @@
 //! The link layer: from the first byte of a frame to what it carries, one file a family of link types.
 //!
 //! Each gives an `EtherType` and where what it stands for begins, and gathers ids, because address spaces overlap.
-//! [`plain`] is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
-//! no line here, IEEE 802.15.4 and MACsec among them, and every frame that is not quite as its standard says.
+//! `plain` is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
+//! no line here, IEEE 802.15.4 among them, `MACsec`, and every frame that is not quite as its standard says. NFLOG has no
+//! line because Wireshark shows nothing of an NFLOG packet whose last attribute was cut, not even its addresses.
 
 pub mod bare;
 pub mod capturer;
 pub mod cooked;
 pub mod ethernet;
-pub mod nflog;
 pub mod ppp;
 pub mod wireless;
 
@@ -35,7 +35,6 @@ fn layer(link_type: LinkType) -> Option<Layer> {
         127 => capturer::radiotap,
         163 => capturer::avs,
         192 => capturer::ppi,
-        239 => nflog::dissect,
         276 => cooked::version_2,
         _ => return None,
     })
@@ -44,6 +43,11 @@ fn layer(link_type: LinkType) -> Option<Layer> {
 /// Whether frames of a link type are looked into.
 pub(super) fn knows(link_type: LinkType) -> bool {
     layer(link_type).is_some()
+}
+
+/// Whether frames of a link type may end in a check sequence that their original length counts.
+pub(crate) fn may_end_in_check_sequence(link_type: LinkType) -> bool {
+    matches!(link_type.0, 105 | 119 | 127 | 163 | 192)
 }
 
 /// What a frame carries.

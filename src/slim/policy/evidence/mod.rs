@@ -39,7 +39,7 @@ pub use statistics::looks_random;
 
 /// How many bytes a frame may be short of its wire length without having been slimmed: its check sequence, which some
 /// leave out and count all the same. So a cut that saves no more is none.
-const CHECK_SEQUENCE: usize = 4;
+pub(crate) const CHECK_SEQUENCE: usize = 4;
 /// Where in a TCP header the sequence number and the flags stand (RFC 9293 section 3.1).
 const SEQUENCE: usize = 4;
 const FLAGS: usize = 13;
