@@ -6,7 +6,7 @@
 //! state (128 bytes for the evidence policy), and 4 to 8 bytes for each in the buckets. Nothing here depends on
 //! anything but the sequence of keys: the hash has no seed, and chains are bounded, so that no chosen keys make it slow.
 
-use super::dissect::{Datagram, Network, Transport, be32};
+use super::dissect::{Datagram, Network, Transport};
 
 /// Which end of a flow sent a packet: 0 for the end with the smaller address and port, 1 for the other.
 pub type Side = usize;
@@ -27,15 +27,10 @@ impl Key {
     #[inline]
     #[must_use]
     pub fn of(frame: &[u8], datagram: &Datagram) -> Option<(Self, Side)> {
-        let (source, destination, version) = match datagram.network {
-            Network::V4 { at, .. } => {
-                let address = |at| be32(frame, at).map(u128::from);
-                (address(at + 12)?, address(at + 16)?, 0)
-            }
-            Network::V6 { at } => {
-                let address = |at| Some(u128::from_be_bytes(*frame.get(at..)?.first_chunk()?));
-                (address(at + 8)?, address(at + 24)?, 1 << 8)
-            }
+        let (source, destination) = datagram.network.addresses(frame)?;
+        let version = match datagram.network {
+            Network::V4 { .. } => 0,
+            Network::V6 { .. } => 1 << 8,
         };
         let source = (source, datagram.ports.0);
         let destination = (destination, datagram.ports.1);

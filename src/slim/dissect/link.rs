@@ -6,6 +6,7 @@
 
 use super::network::{IPV4, IPV6};
 use super::{Scope, be16};
+use crate::capture::LinkType;
 
 /// Where the first EtherType stands: behind two addresses of six bytes.
 const ETHER_TYPE: usize = 12;
@@ -77,4 +78,14 @@ fn labels(frame: &[u8], mut at: usize, mut tags: u64) -> Option<Link> {
         _ => return None,
     };
     Some(Link { ether_type, at, tags })
+}
+
+/// The ids of the VLAN tags in front of a frame, outermost first, whatever they announce.
+pub(crate) fn vlans(link_type: LinkType, frame: &[u8]) -> impl Iterator<Item = u16> {
+    let begin = (link_type == LinkType::ETHERNET).then_some(ETHER_TYPE);
+    let tags = std::iter::successors(begin, |at| Some(at + TAG));
+    tags.map_while(|at| match be16(frame, at)? {
+        VLAN | PROVIDER_VLAN | OLD_PROVIDER_VLAN => Some(be16(frame, at + 2)? & VLAN_ID),
+        _ => None,
+    })
 }

@@ -21,7 +21,7 @@ const LENGTH: usize = 4;
 pub(crate) const UDP_HEADER: usize = 8;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -32,6 +32,25 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them, by the name of each in IANA's registry of protocol numbers.
+    const NAMES: [(&'static str, Self); 3] = [("tcp", Self::Tcp), ("udp", Self::Udp), ("esp", Self::Esp)];
+
+    /// Its name, in lower case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let known = Self::NAMES.iter().find(|(_, transport)| *transport == self);
+        known.map_or("", |(name, _)| name)
+    }
+
+    /// The protocol with that name, in any case, or that number.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_it = |(name, transport): &&(&str, Self)| {
+            text.eq_ignore_ascii_case(name) || text.parse() == Ok(transport.number())
+        };
+        Self::NAMES.iter().find(is_it).map(|&(_, transport)| transport)
+    }
+
     /// Its protocol number.
     #[must_use]
     pub fn number(self) -> u8 {
