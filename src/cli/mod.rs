@@ -4,6 +4,7 @@
 //! file's keys with hyphens, and their words are those of `words::Word`. Nothing here looks at the file
 //! system: that a directory is missing is found by `oneshot` or `daemon`.
 
+mod judging;
 mod slim;
 mod slimd;
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
+use super::judging::{self, JudgingArgs};
 use super::{number, one_of};
 use crate::budget::Limits;
-use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
+use crate::job::{HardLinks, IoMode, Judging, Options, Staging, Verify};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
 use crate::report::progress::When;
-use crate::slim::{Lengths, PolicyName};
+use crate::slim::Lengths;
 use crate::words::Word;
 
 const SLIM_HELP: &str = "\
@@ -45,6 +46,8 @@ pub struct Slim {
     run: RunArgs,
     #[command(flatten, next_help_heading = "How captures are slimmed")]
     slimming: SlimmingArgs,
+    #[command(flatten, next_help_heading = "How packets are judged")]
+    judging: JudgingArgs,
     #[command(flatten, next_help_heading = "What it may use")]
     budget: BudgetArgs,
 }
@@ -91,9 +94,6 @@ struct RunArgs {
 
 #[derive(Debug, Args)]
 struct SlimmingArgs {
-    /// Which policy decides what is cut
-    #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
-    policy: PolicyName,
     /// Lengths and checksums in cut packets: made right for what is left, or kept byte for byte
     #[arg(long, value_name = "FORM")]
     #[arg(value_parser = one_of::<Lengths>(), default_value = Lengths::default().word())]
@@ -173,12 +173,13 @@ impl Slim {
 
 impl From<Slim> for Request {
     fn from(slim: Slim) -> Self {
+        let (workers, io_mode) = (slim.workers(), slim.io_mode());
         let options = Options {
-            policy: slim.slimming.policy,
+            judging: Judging::from(slim.judging),
             lengths: slim.slimming.lengths,
             staging: slim.slimming.staging,
             verify: slim.slimming.verify,
-            io_mode: slim.io_mode(),
+            io_mode,
             hard_links: slim.slimming.hard_links,
             marker_owner: None,
             min_free: 0,
@@ -187,7 +188,7 @@ impl From<Slim> for Request {
         };
         Self {
             dry_run: slim.run.dry_run,
-            workers: slim.workers().into(),
+            workers: workers.into(),
             options,
             limits: Limits::from(&slim.budget),
             output: slim.run.output,
@@ -235,7 +236,6 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
         &[
             "check_only",
             "workers",
-            "policy",
             "lengths",
             "staging",
             "verify",
@@ -261,6 +261,13 @@ fn warnings(matches: &ArgMatches) -> Vec<String> {
             let idle = idle.iter().filter(|id| given(id));
             warnings.extend(idle.map(|id| format!("{} has no effect with {}", flag(id), flag(with))));
         }
+    }
+    let of_judging: &[&str] = if given("dry_run") { &judging::FLAGS } else { &[] };
+    let idle = of_judging.iter().filter(|id| given(id));
+    warnings.extend(idle.map(|id| format!("{} has no effect with --dry-run", flag(id))));
+    if let Some((policy, idle)) = judging::without_effect(matches) {
+        let idle = idle.iter().filter(|id| given(id));
+        warnings.extend(idle.map(|id| format!("{} has no effect with --policy {}", flag(id), policy.word())));
     }
     if given("cpu_backoff_strength") && !given("cpu_backoff_above") {
         warnings.push("--cpu-backoff-strength has no effect without --cpu-backoff-above".to_owned());
@@ -311,7 +318,7 @@ mod tests {
     fn the_defaults_are_the_established_ones() {
         let request = request("--dir /captures");
         let options = Options {
-            policy: PolicyName::Reference,
+            judging: Judging::default(),
             lengths: Lengths::Rewrite,
             staging: Staging::Beside,
             verify: Verify::Full,
