@@ -19,6 +19,8 @@ mod opaque;
 mod options;
 #[path = "evidence/properties.rs"]
 mod properties;
+#[path = "evidence/records.rs"]
+mod records;
 #[path = "evidence/script.rs"]
 mod script;
 #[path = "evidence/segments.rs"]

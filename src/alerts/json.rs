@@ -13,7 +13,8 @@ use super::line::Line;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Event {
-    event_type: Option<String>,
+    #[serde(rename = "event_type")]
+    kind: Option<String>,
     src_ip: Option<String>,
     src_port: Option<u16>,
     dest_ip: Option<String>,
@@ -36,7 +37,7 @@ pub(super) fn line(line: &[u8]) -> Line {
         return Line::Unread;
     };
     let protocol = event.proto.as_deref();
-    match event.event_type.as_deref() {
+    match event.kind.as_deref() {
         Some("alert") => Line::of(
             protocol,
             [

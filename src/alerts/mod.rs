@@ -184,7 +184,10 @@ pub fn pattern(path: &Path) -> Option<Result<GlobMatcher, globset::Error>> {
 
 /// The files in the directory of `named` whose names match.
 fn matching(named: &Path, pattern: &GlobMatcher) -> Result<Vec<PathBuf>, Error> {
-    let directory = named.parent().unwrap_or(Path::new("/"));
+    let directory = match named.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     let failed = |source| Error::Open {
         path: directory.to_owned(),
         source,

@@ -70,8 +70,9 @@ struct EvidenceArgs {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names)] // a flag is called as its field is
 struct KeepArgs {
-    /// Packets from or to these networks or addresses, as 10.0.0.0/8,2001:db8::1
+    /// Packets from or to these networks or addresses, as 10.0.0.0/8,192.0.2.7
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     keep_networks: Vec<Network>,
     /// Packets from or to these ports, as 22,8000-8100,tcp/443,udp/5000-6000
@@ -161,4 +162,128 @@ impl From<EvidenceArgs> for EvidenceOptions {
 pub(super) fn without_effect(matches: &ArgMatches) -> Option<(PolicyName, [&'static str; 6])> {
     let policy = *matches.get_one::<PolicyName>("policy")?;
     (policy != PolicyName::Evidence).then_some((policy, OF_EVIDENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::ffi::OsString;
+
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::super::Slim;
+    use super::*;
+    use crate::oneshot::Request;
+
+    fn read(flags: &[&str]) -> Result<(Slim, Vec<String>), clap::Error> {
+        let line = ["pcap-slim", "--dir", "d"].iter().chain(flags);
+        Slim::read(line.map(OsString::from))
+    }
+
+    #[test]
+    fn every_flag_exists() {
+        let command = Slim::command();
+        for id in FLAGS {
+            let mut arguments = command.get_arguments();
+            assert!(arguments.any(|argument| argument.get_id() == id), "{id}");
+        }
+        assert!(OF_EVIDENCE.iter().all(|id| FLAGS.contains(id)));
+    }
+
+    #[test]
+    fn without_flags_it_is_as_without_options() {
+        let request: Request = read(&[]).unwrap().0.into();
+        assert_eq!(request.options.judging, Judging::default());
+    }
+
+    #[test]
+    fn every_flag_arrives() {
+        let line = "--policy evidence --opaque-udp --floor 64 --head-bytes 4096 --head-packets 8 --protocols ssh,tls \
+                    --max-flows 1000 --keep-networks 10.0.0.0/8,::1 --keep-networks 192.0.2.1 --keep-ports 22,udp/1-9 \
+                    --keep-vlans 7,9-10 --keep-flows-of a --keep-flows-of b,c";
+        let mut flags: Vec<&str> = line.split_whitespace().collect();
+        flags.extend(["--keep-flows", "tcp 192.0.2.1 1 192.0.2.2 2"]);
+        let (slim, warnings) = read(&flags).unwrap();
+        assert_eq!(warnings, [""; 0]);
+        let judging = Request::from(slim).options.judging;
+        assert_eq!(judging.policy, PolicyName::Evidence);
+        let evidence = EvidenceOptions {
+            opaque_udp: true,
+            floor: 64,
+            head_bytes: 4096,
+            head_packets: 8,
+            off: [Protocol::Ssh, Protocol::Tls]
+                .into_iter()
+                .collect::<Protocols>()
+                .others(),
+            max_flows: 1000,
+        };
+        assert_eq!(judging.evidence, evidence);
+        let shown = |rules: &Rules| {
+            let Rules {
+                networks,
+                ports,
+                vlans,
+                flows,
+            } = rules;
+            format!("{networks:?} {ports:?} {vlans:?} {flows:?}")
+        };
+        let rules = Rules {
+            networks: ["10.0.0.0/8", "::1", "192.0.2.1"]
+                .map(|text| text.parse().unwrap())
+                .into(),
+            ports: ["22", "udp/1-9"].map(|text| text.parse().unwrap()).into(),
+            vlans: ["7", "9-10"].map(|text| text.parse().unwrap()).into(),
+            flows: vec!["tcp 192.0.2.1 1 192.0.2.2 2".parse().unwrap()],
+        };
+        assert_eq!(shown(&judging.keep), shown(&rules));
+        assert_eq!(judging.keep_flows_of.named(), ["a", "b,c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn hostile_values_are_usage_errors() {
+        for (flag, value) in [
+            ("--floor", "23"),
+            ("--floor", "65536"),
+            ("--head-bytes", "-1"),
+            ("--head-packets", "1000000001"),
+            ("--max-flows", "0"),
+            ("--keep-networks", "10.0.0.1/8"),
+            ("--keep-networks", "10.0.0.0/8,"),
+            ("--keep-ports", "70000"),
+            ("--keep-vlans", "4096"),
+            ("--keep-flows", "tcp 192.0.2.1 192.0.2.2"),
+        ] {
+            let error = read(&[flag, value]).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                ErrorKind::ValueValidation,
+                "{flag} {value}: {error}"
+            );
+            assert_eq!(error.exit_code(), 2);
+        }
+        let error = read(&["--protocols", "tls,http"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidValue);
+        let error = read(&["--keep-networks", "10.0.0.1/8"]).unwrap_err().to_string();
+        assert!(
+            error.contains("has bits behind its prefix; write 10.0.0.0/8"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_the_reference_policy_does_not_heed_is_warned_about() {
+        let warned = |flags: &[&str]| read(flags).unwrap().1;
+        assert_eq!(
+            warned(&["--floor", "64", "--keep-ports", "22", "--policy", "reference"]),
+            ["--floor has no effect with --policy reference"]
+        );
+        assert_eq!(warned(&["--floor", "64", "--policy", "evidence"]), [""; 0]);
+        assert_eq!(
+            warned(&["--dry-run", "--keep-ports", "22"]),
+            ["--keep-ports has no effect with --dry-run"]
+        );
+    }
 }

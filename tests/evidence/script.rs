@@ -1,11 +1,13 @@
 //! Writes packets of conversations, and plays them to the policy.
 //!
-//! A packet says how much of its payload must stay: `kept()` all of it, `cut(n)` the first n bytes.
+//! A packet says how much of its payload must stay: `kept()` all of it, `cut(n)` the first n bytes. Each test binary uses a
+//! part of this.
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
 
 use pcap_slim::capture::pcap::{Reader, Span};
-use pcap_slim::slim::dissect::Scope;
+use pcap_slim::slim::policy::Policy;
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass};
@@ -25,7 +27,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    fn new(frame: Vec<u8>, payload_at: usize) -> Self {
+    pub(crate) fn new(frame: Vec<u8>, payload_at: usize) -> Self {
         let wire = frame.len();
         Self {
             frame,
@@ -228,14 +230,19 @@ pub(crate) fn capture(packets: &[Packet], snaplen: u32) -> Vec<u8> {
 
 /// A capture slimmed, and checked as the program does.
 pub(crate) fn slim(capture: &[u8], options: Options, lengths: Lengths) -> Vec<u8> {
+    slim_by(Evidence::new(options), capture, lengths)
+}
+
+/// A capture slimmed by any policy, and checked as the program does.
+pub(crate) fn slim_by<P: Policy>(policy: P, capture: &[u8], lengths: Lengths) -> Vec<u8> {
     let mut reader = Reader::new(capture).unwrap();
-    let mut pass = Pass::new(Evidence::new(options), lengths, ());
+    let mut pass = Pass::new(policy, lengths, ());
     let mut slimmed = Vec::new();
     pass.header(reader.header(), &mut slimmed);
     while let Some(span) = reader.next_span().unwrap() {
         let begin = slimmed.len();
         pass.span(&span, &mut slimmed);
-        verify::span(&span, &slimmed[begin..], Scope::Full, lengths, Depth::Full).unwrap();
+        verify::span(&span, &slimmed[begin..], P::SCOPE, lengths, Depth::Full).unwrap();
     }
     slimmed
 }
