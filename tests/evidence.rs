@@ -27,5 +27,7 @@ mod script;
 mod segments;
 #[path = "evidence/ssh.rs"]
 mod ssh;
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "evidence/tls.rs"]
 mod tls;

@@ -6,9 +6,11 @@
 
 use std::cell::Cell;
 
+use pcap_slim::capture;
 use pcap_slim::capture::pcap::{Reader, Span};
-use pcap_slim::slim::policy::Policy;
+use pcap_slim::slim::dissect::{Datagram, Scope};
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
+use pcap_slim::slim::policy::{Policy, Verdict};
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass};
 
@@ -245,6 +247,25 @@ pub(crate) fn slim_by<P: Policy>(policy: P, capture: &[u8], lengths: Lengths) ->
         verify::span(&span, &slimmed[begin..], P::SCOPE, lengths, Depth::Full).unwrap();
     }
     slimmed
+}
+
+/// The policy, watched: it never remembers more flows than it may.
+pub(crate) struct Bounded(Evidence, usize);
+
+impl Bounded {
+    pub(crate) fn new(options: Options) -> Self {
+        Self(Evidence::new(options), options.max_flows)
+    }
+}
+
+impl Policy for Bounded {
+    const SCOPE: Scope = Evidence::SCOPE;
+
+    fn judge(&mut self, packet: &capture::Packet<'_>, datagram: &Datagram) -> Verdict {
+        let verdict = self.0.judge(packet, datagram);
+        assert!(self.0.flows() <= self.1);
+        verdict
+    }
 }
 
 /// The frames of a capture.
