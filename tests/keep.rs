@@ -176,6 +176,60 @@ fn a_vlan_stays_whole_at_any_depth_of_tags() {
     assert_eq!(under(&["50-150"])[0], [4, 5]);
 }
 
+/// The same packet in a tunnel between 192.0.2.1 and 192.0.2.2 (IP in IP).
+fn tunnelled(packet: &Packet) -> Packet {
+    let (link, inner) = packet.frame.split_at(14);
+    let total = u16::try_from(20 + inner.len()).unwrap().to_be_bytes();
+    let mut frame = [link, &[0x45, 0, total[0], total[1], 0, 1, 0x40, 0, 64, 4, 0, 0]].concat();
+    frame.extend_from_slice(&[192, 0, 2, 1, 192, 0, 2, 2]);
+    frame.extend_from_slice(inner);
+    Packet::new(frame, packet.payload_at + 20)
+}
+
+#[test]
+fn in_a_tunnel_networks_mean_both_headers_and_flows_the_inner_one() {
+    let packets: Vec<Packet> = two_connections().iter().map(tunnelled).collect();
+    let under = |networks: &[&str], flows: &[&str]| {
+        let (networks, flows) = (list(networks), list(flows));
+        let rules = Rules {
+            networks,
+            flows,
+            ..Rules::default()
+        };
+        cut_under(&rules, &packets)[0].clone()
+    };
+    assert_eq!(under(&["192.0.2.3"], &[]), BOTH);
+    assert_eq!(under(&["192.0.2.2"], &[]), [0; 0]);
+    assert_eq!(under(&["10.0.0.1"], &[]), [0; 0]);
+    assert_eq!(under(&[], &["tcp 10.0.0.1 40000 10.0.0.2 443"]), SECOND);
+}
+
+/// The same packet as Linux captures it on any device, with a VLAN tag.
+fn cooked(packet: &Packet, vlan: u8) -> Vec<u8> {
+    let header = [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x81, 0, 0, vlan, 8, 0];
+    [&header, &packet.frame[14..]].concat()
+}
+
+#[test]
+fn a_vlan_of_a_cooked_capture_stays_whole() {
+    let packets: Vec<Packet> = two_connections()
+        .iter()
+        .map(|packet| Packet::new(cooked(packet, 7), packet.payload_at + 6))
+        .collect();
+    let mut capture = capture(&packets, SNAPLEN);
+    capture[20] = 113;
+    let under = |vlan: &str| {
+        let rules = Rules {
+            vlans: list(&[vlan]),
+            ..Rules::default()
+        };
+        let keeping = Keeping::new(rules, Vec::new(), Evidence::new(Options::DEFAULT));
+        cut(&packets, &slim_by(keeping, &capture, Lengths::Rewrite))
+    };
+    assert_eq!(under("8"), BOTH);
+    assert_eq!(under("7"), [0; 0]);
+}
+
 #[test]
 fn a_flow_is_named_whatever_vlan_it_is_in() {
     let tagged: Vec<Packet> = two_connections()

@@ -39,7 +39,7 @@ impl Line {
             // An alert on a fragment, say, and fragments are never cut.
             _ => None,
         };
-        let flows = match protocol.map(Transport::parse) {
+        let flows = match protocol.map(Transport::named) {
             Some(Some(transport)) => flow(transport).map(|flow| (flow, None)),
             // ICMP, SCTP: nothing of it is ever cut.
             Some(None) => None,

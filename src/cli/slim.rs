@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::judging::{self, JudgingArgs};
-use super::{number, one_of};
+use super::policy::{self, PolicyArgs};
+use super::{Explain, Stream, number, one_of};
 use crate::budget::Limits;
-use crate::job::{HardLinks, IoMode, Judging, Options, Staging, Verify};
+use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
 use crate::report::progress::When;
-use crate::slim::Lengths;
+use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
 
 const SLIM_HELP: &str = "\
@@ -25,6 +25,7 @@ Examples:
   pcap-slim --dir /captures --check-only         how much that would save
   pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
   pcap-slim --single a.pcap --output json        slim one capture, report to a program
+  pcap-slim explain a.pcap                       what would be cut and why
 
 Every packet, timestamp, header and readable byte stays, of each encrypted payload its first 24 bytes.
 A capture is replaced only after its slimmed form was verified; one that is slimmed has a marker in
@@ -39,17 +40,30 @@ SIGINT or SIGTERM, with a report of what was done.";
 /// Rewrite captures in place without their encrypted payload
 #[derive(Debug, Parser)]
 #[command(name = "pcap-slim", version, after_help = SLIM_HELP, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Slim {
+    /// What to do instead of slimming.
+    #[command(subcommand)]
+    pub command: Option<SlimCommand>,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten, next_help_heading = "How captures are slimmed")]
     slimming: SlimmingArgs,
-    #[command(flatten, next_help_heading = "How packets are judged")]
-    judging: JudgingArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
     #[command(flatten, next_help_heading = "What it may use")]
     budget: BudgetArgs,
+}
+
+/// What `pcap-slim` does instead of slimming.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SlimCommand {
+    /// Show what would be cut from captures and why, and change nothing
+    Explain(Explain),
+    /// Record packets slimmed as they come, and forward them unchanged
+    Stream(Stream),
 }
 
 #[derive(Debug, Args)]
@@ -92,12 +106,22 @@ struct RunArgs {
     progress: When,
 }
 
-#[derive(Debug, Args)]
-struct SlimmingArgs {
+/// What decides over the bytes of a slimmed capture.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JudgingArgs {
+    /// Which policy decides what is cut
+    #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
+    pub(super) policy: PolicyName,
     /// Lengths and checksums in cut packets: made right for what is left, or kept byte for byte
     #[arg(long, value_name = "FORM")]
     #[arg(value_parser = one_of::<Lengths>(), default_value = Lengths::default().word())]
-    lengths: Lengths,
+    pub(super) lengths: Lengths,
+}
+
+#[derive(Debug, Args)]
+struct SlimmingArgs {
+    #[command(flatten)]
+    judging: JudgingArgs,
     /// Where the slimmed capture is written before it replaces the capture
     #[arg(long, value_name = "WHERE")]
     #[arg(value_parser = one_of::<Staging>(), default_value = Staging::Beside.word())]
@@ -135,10 +159,10 @@ struct BudgetArgs {
     #[arg(value_parser = |text: &str| number(text, 0.0, 1.0))]
     #[arg(default_value = "0.5")]
     cpu_backoff_strength: f64,
-    /// Map captures into memory (the default up to 2 workers)
+    /// Map captures into memory
     #[arg(long)]
     mmap: bool,
-    /// Read captures into a buffer (the default from 3 workers)
+    /// Read captures into a buffer, which is the default
     #[arg(long, conflicts_with = "mmap")]
     no_mmap: bool,
 }
@@ -166,7 +190,7 @@ impl Slim {
         match (self.budget.mmap, self.budget.no_mmap) {
             (_, true) => IoMode::Buffered,
             (true, false) => IoMode::Mmap,
-            (false, false) => IoMode::for_workers(self.workers().into()),
+            (false, false) => IoMode::default(),
         }
     }
 }
@@ -175,8 +199,8 @@ impl From<Slim> for Request {
     fn from(slim: Slim) -> Self {
         let (workers, io_mode) = (slim.workers(), slim.io_mode());
         let options = Options {
-            judging: Judging::from(slim.judging),
-            lengths: slim.slimming.lengths,
+            judging: slim.policy.judging(slim.slimming.judging.policy),
+            lengths: slim.slimming.judging.lengths,
             staging: slim.slimming.staging,
             verify: slim.slimming.verify,
             io_mode,
@@ -236,6 +260,7 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
         &[
             "check_only",
             "workers",
+            "policy",
             "lengths",
             "staging",
             "verify",
@@ -262,12 +287,12 @@ fn warnings(matches: &ArgMatches) -> Vec<String> {
             warnings.extend(idle.map(|id| format!("{} has no effect with {}", flag(id), flag(with))));
         }
     }
-    let of_judging: &[&str] = if given("dry_run") { &judging::FLAGS } else { &[] };
-    let idle = of_judging.iter().filter(|id| given(id));
+    let of_policy: &[&str] = if given("dry_run") { &policy::FLAGS } else { &[] };
+    let idle = of_policy.iter().filter(|id| given(id));
     warnings.extend(idle.map(|id| format!("{} has no effect with --dry-run", flag(id))));
-    if let Some((policy, idle)) = judging::without_effect(matches) {
+    if let Some((name, idle)) = policy::without_effect(matches) {
         let idle = idle.iter().filter(|id| given(id));
-        warnings.extend(idle.map(|id| format!("{} has no effect with --policy {}", flag(id), policy.word())));
+        warnings.extend(idle.map(|id| format!("{} has no effect with --policy {}", flag(id), name.word())));
     }
     if given("cpu_backoff_strength") && !given("cpu_backoff_above") {
         warnings.push("--cpu-backoff-strength has no effect without --cpu-backoff-above".to_owned());
@@ -282,6 +307,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+    use crate::job::Judging;
 
     fn read(line: &str) -> Result<(Slim, Vec<String>), clap::Error> {
         Slim::read(format!("pcap-slim {line}").split_whitespace().map(OsString::from))
@@ -322,7 +348,7 @@ mod tests {
             lengths: Lengths::Rewrite,
             staging: Staging::Beside,
             verify: Verify::Full,
-            io_mode: IoMode::Mmap,
+            io_mode: IoMode::Buffered,
             hard_links: HardLinks::Skip,
             marker_owner: None,
             min_free: 0,
@@ -392,13 +418,11 @@ mod tests {
     }
 
     #[test]
-    fn captures_are_mapped_up_to_two_workers_unless_told_otherwise() {
+    fn captures_are_read_into_a_buffer_unless_told_otherwise() {
         let mode = |line: &str| request(line).options.io_mode;
-        assert_eq!(mode("--dir d --workers 2"), IoMode::Mmap);
-        assert_eq!(mode("--dir d --workers 3"), IoMode::Buffered);
-        assert_eq!(mode("--dir d --workers 3 --mmap"), IoMode::Mmap);
+        assert_eq!(mode("--dir d"), IoMode::Buffered);
+        assert_eq!(mode("--dir d --mmap"), IoMode::Mmap);
         assert_eq!(mode("--dir d --no-mmap"), IoMode::Buffered);
-        assert_eq!(mode("--single f --workers 3"), IoMode::Mmap);
     }
 
     #[test]

@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use crate::alerts::{self, Alerted};
 use crate::budget::Budget;
 use crate::capture::pcap::Reader;
-use crate::capture::{self, LinkType, ReadError};
+use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
 use crate::commit::{self, Original, Staging as StagingFile};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
+use crate::slim::dissect;
 use crate::slim::policy::evidence::Evidence;
 use crate::slim::policy::keep::{Flows, Keeping};
 use crate::slim::policy::reference::Reference;
@@ -258,6 +259,7 @@ impl<D: Disk> Job<'_, D> {
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
         let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
+        let is_cached = source.residence().is_held();
         let reader = Reader::new(source)?;
         if self.options.check_only {
             return self.judge(reader, alerted, &gate, None::<&mut StagingFile<'_, D>>, told);
@@ -269,6 +271,9 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         };
+        if !is_cached {
+            staging.leave_no_trace_in_the_cache();
+        }
         self.judge(reader, alerted, &gate, Some(&mut staging), told)?;
         let capture = leased.release();
         let mut identity = capture.identity;
@@ -331,7 +336,11 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        if link_type != LinkType::ETHERNET {
+        let scope = match self.options.judging.policy {
+            PolicyName::Reference => Reference::SCOPE,
+            PolicyName::Evidence => Evidence::SCOPE,
+        };
+        if !dissect::knows(link_type, scope) {
             told.notes.push(Note::LinkType(link_type.0));
         } else if truncated == 0 {
             told.notes.push(Note::NothingToCut);

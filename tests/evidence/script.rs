@@ -10,7 +10,7 @@ use pcap_slim::capture;
 use pcap_slim::capture::pcap::{Reader, Span};
 use pcap_slim::slim::dissect::{Datagram, Scope};
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
-use pcap_slim::slim::policy::{Policy, Verdict};
+use pcap_slim::slim::policy::{Policy, Recognised, Verdict};
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass};
 
@@ -265,6 +265,10 @@ impl Policy for Bounded {
         let verdict = self.0.judge(packet, datagram);
         assert!(self.0.flows() <= self.1);
         verdict
+    }
+
+    fn recognised(&self, packet: &capture::Packet<'_>, datagram: &Datagram) -> Recognised {
+        self.0.recognised(packet, datagram)
     }
 }
 

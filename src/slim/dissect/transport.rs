@@ -5,23 +5,23 @@
 
 use std::ops::Range;
 
-use super::{Datagram, Network, Scope, be16};
+use super::enclosing::UDP_LENGTH;
+use super::{Datagram, Network, Scope, Way, be16};
+use crate::words::Word;
 
 /// Protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 const ESP: u8 = 50;
 /// Length of a TCP header without options.
 const TCP_HEADER: usize = 20;
 /// Where in it the data offset stands.
 const DATA_OFFSET: usize = 12;
-/// Where in a UDP header the length stands.
-const LENGTH: usize = 4;
 /// Length of a UDP header.
 pub(crate) const UDP_HEADER: usize = 8;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -31,24 +31,19 @@ pub enum Transport {
     Esp,
 }
 
+impl Word for Transport {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Tcp), ("udp", Self::Udp), ("esp", Self::Esp)];
+}
+
 impl Transport {
-    /// All of them, by the name of each in IANA's registry of protocol numbers.
-    const NAMES: [(&'static str, Self); 3] = [("tcp", Self::Tcp), ("udp", Self::Udp), ("esp", Self::Esp)];
-
-    /// Its name, in lower case.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        let known = Self::NAMES.iter().find(|(_, transport)| *transport == self);
-        known.map_or("", |(name, _)| name)
-    }
-
     /// The protocol with that name, in any case, or that number.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_it = |(name, transport): &&(&str, Self)| {
+    pub fn named(text: &str) -> Option<Self> {
+        let is_it = |&&(name, transport): &&(&str, Self)| {
             text.eq_ignore_ascii_case(name) || text.parse() == Ok(transport.number())
         };
-        Self::NAMES.iter().find(is_it).map(|&(_, transport)| transport)
+        Self::WORDS.iter().find(is_it).map(|&(_, transport)| transport)
     }
 
     /// Its protocol number.
@@ -70,7 +65,7 @@ pub fn dissect(
     network: Network,
     protocol: u8,
     range: Range<usize>,
-    tags: u64,
+    way: &Way,
     scope: Scope,
 ) -> Option<Datagram> {
     let captured = frame.get(range.start..frame.len().min(range.end))?;
@@ -78,7 +73,7 @@ pub fn dissect(
         (TCP, _) => (Transport::Tcp, tcp_header(captured)?),
         (UDP, Scope::Plain) => (Transport::Udp, UDP_HEADER),
         // Where the two lengths differ, no reader agrees with another on where the payload ends.
-        (UDP, Scope::Full) if usize::from(be16(captured, LENGTH)?) == range.len() => {
+        (UDP, Scope::Full) if usize::from(be16(captured, UDP_LENGTH)?) == range.len() => {
             (Transport::Udp, UDP_HEADER)
         }
         (ESP, Scope::Full) => (Transport::Esp, 0),
@@ -99,7 +94,8 @@ pub fn dissect(
         ports,
         payload,
         wire_end: range.end,
-        tags,
+        tags: way.tags,
+        enclosing: way.enclosing,
     })
 }
 

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use super::network::{mapped, unmapped};
 use crate::slim::dissect::{Datagram, Transport};
+use crate::words::Word;
 
 /// A set of flows. It is asked for membership alone, so that the order in which it holds them shows nowhere.
 pub type Flows = HashSet<FiveTuple>;
@@ -69,7 +70,7 @@ impl FromStr for FiveTuple {
             [name, one, other] => (name, (one, ""), (other, "")),
             _ => return Err(NotAFlow),
         };
-        let transport = Transport::parse(name).ok_or(NotAFlow)?;
+        let transport = Transport::named(name).ok_or(NotAFlow)?;
         let end = |(address, port): (&str, &str)| {
             let address: IpAddr = address.parse().ok()?;
             let port = match transport {
@@ -89,7 +90,7 @@ impl FromStr for FiveTuple {
 
 impl fmt::Display for FiveTuple {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.transport.name())?;
+        formatter.write_str(self.transport.word())?;
         for (address, port) in self.addresses.into_iter().zip(self.ports) {
             write!(formatter, " {}", unmapped(address))?;
             if self.transport != Transport::Esp {

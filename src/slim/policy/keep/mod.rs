@@ -11,7 +11,7 @@ mod ranges;
 
 use std::sync::Arc;
 
-use super::{Policy, Verdict};
+use super::{Policy, Recognised, Verdict};
 use crate::capture::Packet;
 use crate::slim::dissect::{Datagram, Scope, link};
 pub use five_tuple::{FiveTuple, Flows, NotAFlow};
@@ -88,5 +88,9 @@ impl<P: Policy> Policy for Keeping<P> {
             Verdict::Cut { .. } if self.keeps(packet, datagram) => Verdict::Keep,
             verdict => verdict,
         }
+    }
+
+    fn recognised(&self, packet: &Packet<'_>, datagram: &Datagram) -> Recognised {
+        self.policy.recognised(packet, datagram)
     }
 }

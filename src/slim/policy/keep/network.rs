@@ -36,10 +36,13 @@ pub enum NotANetwork {
 }
 
 impl Network {
-    /// Whether a datagram comes from or goes to an address in it.
+    /// Whether a datagram comes from or goes to an address in it, or travels through a tunnel that does.
     pub(super) fn holds(self, frame: &[u8], datagram: &Datagram) -> bool {
-        let addresses = datagram.network.addresses(frame);
-        addresses.is_some_and(|(source, destination)| self.contains(source) || self.contains(destination))
+        let around = datagram.enclosing.headers();
+        let mut headers = std::iter::once(datagram.network)
+            .chain(around.iter().filter_map(|header| header.network(frame)))
+            .filter_map(|network| network.addresses(frame));
+        headers.any(|(source, destination)| self.contains(source) || self.contains(destination))
     }
 
     fn contains(self, address: u128) -> bool {

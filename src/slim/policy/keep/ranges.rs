@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::slim::dissect::{Datagram, Transport};
+use crate::words::Word;
 
 /// The highest VLAN id (IEEE 802.1Q: 12 bits).
 const LAST_VLAN: u16 = 0x0fff;
@@ -77,7 +78,7 @@ impl FromStr for Ports {
         let (transport, ports) = match text.split_once('/') {
             None => (None, text),
             Some((name, ports)) => {
-                let transport = Transport::parse(name).filter(|transport| *transport != Transport::Esp);
+                let transport = Transport::named(name).filter(|transport| *transport != Transport::Esp);
                 (Some(transport.ok_or(NotAPort)?), ports)
             }
         };
@@ -89,7 +90,7 @@ impl FromStr for Ports {
 impl fmt::Display for Ports {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(transport) = self.transport {
-            write!(formatter, "{}/", transport.name())?;
+            write!(formatter, "{}/", transport.word())?;
         }
         write_range(formatter, &self.range)
     }

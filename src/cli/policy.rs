@@ -1,7 +1,7 @@
-//! What decides over packets, as flags: the policy, its options, and what stays whole all the same.
+//! What a policy is told, as flags: the options of the evidence policy, and what stays whole under any.
 //!
-//! Apart from the commands that take them, since each that judges packets judges by the same flags. The words and the
-//! forms of values are those of the configuration; a list is one flag with commas, or the flag again.
+//! Apart from the commands that take them, as any that judges packets may. The words and the forms of values are those
+//! of the configuration; a list is one flag with commas, or the flag again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,14 +14,10 @@ use crate::job::Judging;
 use crate::slim::PolicyName;
 use crate::slim::policy::evidence::{Options as EvidenceOptions, Protocol, Protocols};
 use crate::slim::policy::keep::{FiveTuple, Network, Ports, Rules, Vlans};
-use crate::words::Word;
 
-/// Which policy, and what it must leave whole.
+/// What the evidence policy is told, and what stays whole under any.
 #[derive(Debug, Args)]
-pub(super) struct JudgingArgs {
-    /// Which policy decides what is cut
-    #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
-    policy: PolicyName,
+pub(super) struct PolicyArgs {
     #[command(flatten, next_help_heading = "What the evidence policy cuts")]
     evidence: EvidenceArgs,
     #[command(flatten, next_help_heading = "What stays whole under any policy")]
@@ -106,8 +102,7 @@ const OF_EVIDENCE: [&str; 6] = [
 ];
 
 /// All the flags here, as clap names them.
-pub(super) const FLAGS: [&str; 12] = [
-    "policy",
+pub(super) const FLAGS: [&str; 11] = [
     "opaque_udp",
     "floor",
     "head_bytes",
@@ -121,18 +116,19 @@ pub(super) const FLAGS: [&str; 12] = [
     "keep_flows_of",
 ];
 
-impl From<JudgingArgs> for Judging {
-    fn from(flags: JudgingArgs) -> Self {
+impl PolicyArgs {
+    /// What decides, with that policy.
+    pub(super) fn judging(self, policy: PolicyName) -> Judging {
         let KeepArgs {
             keep_networks: networks,
             keep_ports: ports,
             keep_vlans: vlans,
             keep_flows: flows,
             keep_flows_of,
-        } = flags.keep;
-        Self {
-            policy: flags.policy,
-            evidence: EvidenceOptions::from(flags.evidence),
+        } = self.keep;
+        Judging {
+            policy,
+            evidence: EvidenceOptions::from(self.evidence),
             keep: Rules {
                 networks,
                 ports,
