@@ -283,6 +283,22 @@ fn googles_quic_is_cut_where_its_checksum_does_not_fit() {
 }
 
 #[test]
+fn a_readable_hello_of_googles_quic_is_kept_although_its_checksum_is_wrong() {
+    let hello = [&[0x0d][..], b"CONNECT1Q035", &[1], &noise(12)].concat();
+    let named = [
+        &hello[..],
+        b"\x80\x01CHLO\x01\0\0\0SNI\0\x0b\0\0\0example.org",
+        &[0; 900],
+    ]
+    .concat();
+    let udp = Udp::to(443);
+    play([
+        udp.client(&named).kept(),
+        udp.client(&[&hello[..], &noise(900)].concat()).cut(14 + 24),
+    ]);
+}
+
+#[test]
 fn googles_quic_is_told_by_a_client_that_names_its_version() {
     for begin in [
         [&[0x0d][..], b"CONNECT1Q044", &noise(400)].concat(),
