@@ -1,6 +1,7 @@
 //! STUN, WireGuard, OpenVPN and the QUICs: what makes them certain, and what stays.
 
-use crate::script::{Udp, noise, play};
+use crate::script::{Udp, noise, play, play_with};
+use pcap_slim::slim::policy::evidence::Options;
 
 const INITIAL_1: u8 = 0xc3;
 
@@ -241,6 +242,20 @@ fn a_tunnel_without_a_cipher_is_kept() {
             udp.client(&[&[6 << 3][..], &noise(400)].concat()).kept(),
         ]);
     }
+}
+
+#[test]
+fn a_tunnel_without_a_cipher_is_told_in_a_snapped_capture_too() {
+    let udp = Udp::to(1194);
+    let inner = [&[0x45, 0, 1, 144][..], &noise(396)].concat();
+    let packets = [
+        udp.client(&reset(7, *b"CLIENT-1", b"")).kept(),
+        udp.server(&reset(8, *b"SERVER-1", b"CLIENT-1")).kept(),
+        udp.client(&[&[6 << 3][..], &noise(12), &inner].concat())
+            .snapped(158)
+            .kept(),
+    ];
+    play_with(Options::default(), 42 + 158, packets);
 }
 
 /// A packet of Google's QUIC under null encryption, as that of `role`.
