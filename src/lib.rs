@@ -26,6 +26,7 @@
 //! | [`commit`] | how a capture is replaced and marked, and what a crash leaves; `disk` is the seam to the file system |
 //! | [`config`] | settings: read, merge drop-ins, validate |
 //! | [`daemon`] | the loop: candidates in, due captures out to the pool, drain with a deadline |
+//! | [`explain`] | what slimming would cut and why, as a table, JSON or a page; writes to no capture |
 //! | [`input`] | the capture on disk: opened without links, leased, mapped or read |
 //! | [`job`] | one capture end to end; the only file that joins input, slim, commit and report |
 //! | [`journal`] | where log events go, and the kinds of them that the message catalog explains |
@@ -38,6 +39,7 @@
 //! | [`service`] | what the service manager is told |
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
 //! | [`status`] | what the daemon is doing: a snapshot, over a socket, as a table, JSON or metrics |
+//! | [`stream`] | live recording: packets through a pipe, recorded slimmed and forwarded unchanged |
 //! | [`unit`](mod@unit) | the drop-in by which systemd lets the daemon reach its directories |
 //! | [`watch`] | file system events and scans become candidates |
 //! | [`words`] | the words that a user writes for a choice |
@@ -48,6 +50,7 @@ pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod daemon;
+pub mod explain;
 pub mod input;
 pub mod job;
 pub mod journal;
@@ -60,6 +63,7 @@ pub mod scan;
 pub mod service;
 pub mod slim;
 pub mod status;
+pub mod stream;
 pub mod unit;
 pub mod watch;
 pub mod words;

@@ -1,16 +1,21 @@
-//! The one-shot command: arguments, then `oneshot::run`, then its exit status.
+//! The one-shot command: arguments, then what they ask for, then its exit status.
 //!
-//! Everything else is in the library: what can be written in `cli`, what is done in `oneshot`.
+//! Everything else is in the library: what can be written in `cli`, what is done in `oneshot`, or where a command is given
+//! in the module of its name.
 
 use std::process::ExitCode;
 
-use pcap_slim::cli::Slim;
-use pcap_slim::oneshot;
+use pcap_slim::cli::{Slim, SlimCommand};
+use pcap_slim::{explain, oneshot, stream};
 
 fn main() -> ExitCode {
-    let (command, warnings) = Slim::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let (mut slim, warnings) = Slim::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     for warning in warnings {
         oneshot::tell(&format!("warning: {warning}"));
     }
-    ExitCode::from(oneshot::run(&command.into()))
+    ExitCode::from(match slim.command.take() {
+        Some(SlimCommand::Explain(explain)) => explain::run(&explain.into()),
+        Some(SlimCommand::Stream(stream)) => stream::run(&stream.into()),
+        None => oneshot::run(&slim.into()),
+    })
 }

@@ -105,14 +105,16 @@ impl Layout {
     }
 
     /// The timestamp in a record header, since the epoch.
-    fn timestamp(self, header: &[u8; RECORD_HEADER]) -> Duration {
+    #[must_use]
+    pub fn timestamp(self, header: &[u8; RECORD_HEADER]) -> Duration {
         let [s0, s1, s2, s3, f0, f1, f2, f3, ..] = *header;
         let fraction = u64::from(self.u32([f0, f1, f2, f3])) * if self.nanoseconds { 1 } else { 1000 };
         Duration::from_secs(self.u32([s0, s1, s2, s3]).into()) + Duration::from_nanos(fraction)
     }
 
     /// How long the record at the beginning of `bytes` is, its header included, if all of the header is there.
-    fn record_length(self, bytes: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn record_length(self, bytes: &[u8]) -> Option<usize> {
         let header = bytes.first_chunk::<RECORD_HEADER>()?;
         Some(RECORD_HEADER + self.lengths(header).0 as usize)
     }

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
 use crate::capture::pcap::Reader;
-use crate::capture::{self, LinkType, ReadError};
+use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
 use crate::commit::{self, Original, Staging as StagingFile};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
+use crate::slim::dissect;
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::{Policy, PolicyName};
@@ -235,6 +236,7 @@ impl<D: Disk> Job<'_, D> {
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
         let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
+        let is_cached = source.residence().is_held();
         let reader = Reader::new(source)?;
         if self.options.check_only {
             return self.judge(reader, &gate, None::<&mut StagingFile<'_, D>>, told);
@@ -246,6 +248,9 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         };
+        if !is_cached {
+            staging.leave_no_trace_in_the_cache();
+        }
         self.judge(reader, &gate, Some(&mut staging), told)?;
         let capture = leased.release();
         let mut identity = capture.identity;
@@ -296,7 +301,11 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        if link_type != LinkType::ETHERNET {
+        let scope = match self.options.policy {
+            PolicyName::Reference => Reference::SCOPE,
+            PolicyName::Evidence => Evidence::SCOPE,
+        };
+        if !dissect::knows(link_type, scope) {
             told.notes.push(Note::LinkType(link_type.0));
         } else if truncated == 0 {
             told.notes.push(Note::NothingToCut);
