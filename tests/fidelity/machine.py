@@ -5,6 +5,7 @@ they are known for and find an empty /run. What a recorder says of its capture i
 Place. A machine that cannot do a thing at all, for want of a part of the kernel, is told by Impossible.
 """
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -97,6 +98,8 @@ class Place:
     def __init__(self, folder):
         self.folder = folder
         self.packets = []
+        # Two servers of a kind, with the same process id in their namespaces, would meet in /tmp.
+        os.environ["TMPDIR"] = str(folder)
         run("mount", "-t", "tmpfs", "tmpfs", "/run")
         run("ip", "link", "set", "lo", "mtu", ORDINARY_MTU, "up")
         self.whole_segments("lo")
