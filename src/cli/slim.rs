@@ -11,7 +11,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use super::{number, one_of};
 use crate::budget::Limits;
-use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
+use crate::job::{HardLinks, IoMode, Options, Secrets, Staging, Verify};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
 use crate::report::progress::When;
@@ -110,6 +110,9 @@ struct SlimmingArgs {
     #[arg(long, value_name = "HOW")]
     #[arg(value_parser = one_of::<HardLinks>(), default_value = HardLinks::default().word())]
     hard_links: HardLinks,
+    /// What to do with a pcapng capture that holds decryption secrets: leave it whole, or slim it all the same
+    #[arg(long, value_name = "HOW", value_parser = one_of::<Secrets>(), default_value = Secrets::default().word())]
+    secrets: Secrets,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +183,7 @@ impl From<Slim> for Request {
             verify: slim.slimming.verify,
             io_mode: slim.io_mode(),
             hard_links: slim.slimming.hard_links,
+            secrets: slim.slimming.secrets,
             marker_owner: None,
             min_free: 0,
             check_only: slim.run.check_only,
@@ -240,6 +244,7 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
             "staging",
             "verify",
             "hard_links",
+            "secrets",
             "max_io_mbps",
             "max_cpu_percent",
             "cpu_backoff_above",
@@ -317,6 +322,7 @@ mod tests {
             verify: Verify::Full,
             io_mode: IoMode::Mmap,
             hard_links: HardLinks::Skip,
+            secrets: Secrets::Keep,
             marker_owner: None,
             min_free: 0,
             check_only: false,
@@ -349,7 +355,7 @@ mod tests {
             "--dir d --workers 4 --age-minutes 15 --recursive --check-only --output json --max-io-mbps 1.5 \
              --max-cpu-percent 25 --cpu-backoff-above 70 --cpu-backoff-strength 1.0 --mmap \
              --policy reference --lengths preserve --staging markers --verify count --progress never \
-             --hard-links replace --dry-run",
+             --hard-links replace --secrets ignore --dry-run",
         );
         let options = &request.options;
         assert_eq!(
@@ -357,8 +363,8 @@ mod tests {
             (Lengths::Preserve, Staging::Markers)
         );
         assert_eq!(
-            (options.verify, options.hard_links),
-            (Verify::Count, HardLinks::Replace)
+            (options.verify, options.hard_links, options.secrets),
+            (Verify::Count, HardLinks::Replace, Secrets::Ignore)
         );
         assert_eq!(
             (options.io_mode, options.check_only, request.dry_run),

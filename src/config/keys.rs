@@ -81,6 +81,11 @@ pub(super) const CAPTURE: &[Key<Watch>] = &[
         read: |watch, value| set(&mut watch.hard_links, value::word(value)),
         show: |watch| quoted(watch.hard_links.word()),
     },
+    Key {
+        name: "secrets",
+        read: |watch, value| set(&mut watch.secrets, value::word(value)),
+        show: |watch| quoted(watch.secrets.word()),
+    },
 ];
 
 /// Each `[[watch]]` only: what is accepted for one directory is not accepted for all.

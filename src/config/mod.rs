@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::budget::Limits;
-use crate::job::{HardLinks, IoMode, Staging, Verify};
+use crate::job::{HardLinks, IoMode, Secrets, Staging, Verify};
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
 
@@ -71,6 +71,8 @@ pub struct Watch {
     pub verify: Verify,
     /// What to do with a capture that has several names.
     pub hard_links: HardLinks,
+    /// What to do with decryption secrets in a capture.
+    pub secrets: Secrets,
     /// Whether it is accepted that what watches the directory takes slimmed captures for new ones.
     pub reingest: Reingest,
 }
@@ -93,6 +95,7 @@ impl Default for Watch {
             marker_owner: MarkerOwner::default(),
             verify: Verify::Full,
             hard_links: HardLinks::Skip,
+            secrets: Secrets::Keep,
             reingest: Reingest::Refused,
         }
     }

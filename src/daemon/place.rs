@@ -54,6 +54,7 @@ impl Place {
             verify: watch.verify,
             io_mode: settings.budget.io_mode(),
             hard_links: watch.hard_links,
+            secrets: watch.secrets,
             marker_owner: watch.marker_owner.resolve(),
             min_free: settings.budget.min_free,
             check_only: false,

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
-use crate::capture::pcap::Reader;
-use crate::capture::{self, LinkType, ReadError};
+use crate::capture::span::{PacketReader, Piece};
+use crate::capture::{self, LinkType, ReadError, Reader};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
@@ -25,11 +25,12 @@ use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
+use crate::slim::policy::whole::Whole;
 use crate::slim::policy::{Policy, PolicyName};
 use crate::slim::verify::{self, Broken, Depth};
 use crate::slim::{Pass, Summary};
 use crate::words::Word;
-pub use options::{HardLinks, IoMode, Options, Staging, Verify};
+pub use options::{HardLinks, IoMode, Options, Secrets, Staging, Verify};
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
@@ -193,6 +194,14 @@ struct Told {
     throttled: Duration,
 }
 
+/// What a pass over a capture found.
+struct Judged {
+    summary: Summary,
+    torn: Option<Note>,
+    /// Of all its interfaces.
+    link_types: Vec<LinkType>,
+}
+
 /// Everything that one run needs.
 struct Job<'a, D> {
     disk: &'a D,
@@ -234,8 +243,7 @@ impl<D: Disk> Job<'_, D> {
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
-        let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
-        let reader = Reader::new(source)?;
+        let reader = self.open(&gate, self.options.secrets)?;
         if self.options.check_only {
             return self.judge(reader, &gate, None::<&mut StagingFile<'_, D>>, told);
         }
@@ -266,6 +274,11 @@ impl<D: Disk> Job<'_, D> {
         Ok(())
     }
 
+    fn open<'g>(&'g self, gate: &'g Gate<'_>, secrets: Secrets) -> Result<Reader<Source<'g>>, Error> {
+        let source = Source::new(gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
+        Ok(Reader::open(source, secrets)?)
+    }
+
     /// Takes every packet through the policy and, where there is one, into the staging file.
     fn judge(
         &self,
@@ -274,15 +287,23 @@ impl<D: Disk> Job<'_, D> {
         staging: Option<&mut StagingFile<'_, D>>,
         told: &mut Told,
     ) -> Result<(), Error> {
-        let link_type = reader.layout().link_type;
-        let judged = match self.options.policy {
-            PolicyName::Reference => self.stream(reader, Reference, gate, staging),
-            PolicyName::Evidence => {
-                self.stream(reader, Evidence::new(EvidenceOptions::default()), gate, staging)
+        let judged = match reader {
+            Reader::Pcap(reader) => self.by_policy(reader, gate, staging),
+            Reader::Pcapng(reader) => self.by_policy(reader, gate, staging),
+        };
+        let judged = match judged {
+            Err(Error::Capture(capture::Error::Secrets { position })) => {
+                told.notes.push(Note::Secrets { position });
+                self.count(gate)
             }
+            judged => judged,
         };
         told.throttled = gate.throttled();
-        let (summary, torn) = judged?;
+        let Judged {
+            summary,
+            torn,
+            link_types,
+        } = judged?;
         let Summary {
             packets,
             truncated,
@@ -296,21 +317,46 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        if link_type != LinkType::ETHERNET {
-            told.notes.push(Note::LinkType(link_type.0));
-        } else if truncated == 0 {
+        let mut others = link_types
+            .into_iter()
+            .filter(|&it| it != LinkType::ETHERNET)
+            .peekable();
+        if others.peek().is_none() && truncated == 0 {
             told.notes.push(Note::NothingToCut);
         }
+        told.notes.extend(others.map(|it| Note::LinkType(it.0)));
         Ok(())
     }
 
-    fn stream<P: Policy>(
+    /// Counts the packets of a capture of which everything stays.
+    fn count(&self, gate: &Gate<'_>) -> Result<Judged, Error> {
+        match self.open(gate, Secrets::Ignore)? {
+            Reader::Pcap(reader) => self.stream(reader, Whole, gate, None),
+            Reader::Pcapng(reader) => self.stream(reader, Whole, gate, None),
+        }
+    }
+
+    fn by_policy<R: PacketReader>(
         &self,
-        mut reader: Reader<Source<'_>>,
+        reader: R,
+        gate: &Gate<'_>,
+        staging: Option<&mut StagingFile<'_, D>>,
+    ) -> Result<Judged, Error> {
+        match self.options.policy {
+            PolicyName::Reference => self.stream(reader, Reference, gate, staging),
+            PolicyName::Evidence => {
+                self.stream(reader, Evidence::new(EvidenceOptions::default()), gate, staging)
+            }
+        }
+    }
+
+    fn stream<R: PacketReader, P: Policy>(
+        &self,
+        mut reader: R,
         policy: P,
         gate: &Gate<'_>,
         mut staging: Option<&mut StagingFile<'_, D>>,
-    ) -> Result<(Summary, Option<Note>), Error> {
+    ) -> Result<Judged, Error> {
         let lengths = self.options.lengths;
         let depth = match self.options.verify {
             Verify::Full => Depth::Full,
@@ -318,35 +364,32 @@ impl<D: Disk> Job<'_, D> {
         };
         let mut pass = Pass::new(policy, lengths, ());
         let mut scratch = Vec::new();
-        let mut produce = |fill: &mut dyn FnMut(&mut Vec<u8>),
-                           holds: &dyn Fn(&[u8]) -> Result<(), Broken>| {
+        let mut tail = None;
+        while let Some(piece) = reader.next_piece()? {
+            if let Piece::Tail(piece) = &piece {
+                tail.get_or_insert((piece.position, pass.summary().bytes_in));
+            }
             let Some(staging) = &mut staging else {
                 scratch.clear();
-                fill(&mut scratch);
-                return Ok(());
+                pass.piece(&piece, &mut scratch);
+                continue;
             };
-            let appended = staging.append(|out| fill(out), |out| holds(out).map_err(Error::from))?;
-            Ok::<(), Error>(gate.pass(appended)?)
-        };
-        let header = *reader.header();
-        produce(&mut |out| pass.header(&header, out), &|out| {
-            verify::copy(&header, out, 0)
-        })?;
-        while let Some(span) = reader.next_span()? {
-            produce(&mut |out| pass.span(&span, out), &|out| {
-                verify::span(&span, out, P::SCOPE, lengths, depth)
-            })?;
-        }
-        let position = reader.position();
-        let whole = pass.summary().bytes_in;
-        while let Some(piece) = reader.next_of_tail()? {
-            produce(&mut |out| pass.tail(piece, out), &|out| {
-                verify::copy(piece, out, position)
-            })?;
+            let appended = staging.append(
+                |out| pass.piece(&piece, out),
+                |out| verify::piece(&piece, out, P::SCOPE, lengths, depth).map_err(Error::from),
+            )?;
+            gate.pass(appended)?;
         }
         let summary = pass.summary();
-        let bytes = summary.bytes_in - whole;
-        Ok((summary, (bytes > 0).then_some(Note::TornTail { position, bytes })))
+        let torn = tail.map(|(position, whole)| Note::TornTail {
+            position,
+            bytes: summary.bytes_in - whole,
+        });
+        Ok(Judged {
+            summary,
+            torn,
+            link_types: reader.link_types().collect(),
+        })
     }
 
     /// Refuses where the staging file could fill the file system.

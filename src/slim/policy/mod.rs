@@ -6,6 +6,7 @@
 
 pub mod evidence;
 pub mod reference;
+pub mod whole;
 
 use super::dissect::{Datagram, Scope};
 use crate::capture::Packet;
