@@ -268,6 +268,7 @@ prop_compose! {
         verify in any_word::<Verify>(),
         hard_links in any_word::<HardLinks>(),
         secrets in any_word::<Secrets>(),
+        max_expansion_ratio in 2..=1_000_000_u32,
         reingest in any_word::<Reingest>(),
         recursive: bool,
     ) -> Watch {
@@ -275,7 +276,7 @@ prop_compose! {
             path: Path::new("/captures").join(name),
             age: Duration::from_millis(age),
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
-            age_from, lengths, include, exclude, recursive, staging, verify, hard_links, secrets,
+            age_from, lengths, include, exclude, recursive, staging, verify, hard_links, secrets, max_expansion_ratio,
             reingest,
             ..Watch::default()
         }

@@ -359,8 +359,8 @@ proptest! {
 fn slim_in_steps(capture: &[u8], step: usize) -> Vec<u8> {
     struct Steps<'a>(&'a [u8], usize);
     impl pcap_slim::capture::Bytes for Steps<'_> {
-        fn len(&self) -> u64 {
-            self.0.len() as u64
+        fn len(&self) -> Option<u64> {
+            Some(self.0.len() as u64)
         }
         fn window(&mut self, position: u64, want: usize) -> Result<&[u8], pcap_slim::capture::ReadError> {
             // The reader asks for a whole span; this source gives less whenever a record fits, as near the end.

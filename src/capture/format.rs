@@ -4,6 +4,7 @@
 //! the refusal says what the file is.
 
 use super::Error;
+use super::compression::Compression;
 
 /// A container that this version reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +29,6 @@ const MAGICS: &[(&[u8], Result<Format, &str>)] = &[
     (b"\xd5\xc3\xb2\xa1", Err("Arkime's pcap with short headers")),
     (b"\xa1\xb2\xc3\xd5", Err("Arkime's pcap with short headers")),
     (b"\x0a\x0d\x0d\x0a", Ok(Format::Pcapng)),
-    (b"\x1f\x8b", Err("gzip")),
-    (b"\x28\xb5\x2f\xfd", Err("zstd")),
-    (b"\x04\x22\x4d\x18", Err("lz4")),
-    (b"BZh", Err("bzip2")),
-    (b"\xfd7zXZ\x00", Err("xz")),
 ];
 
 /// The magic number that the file header would have in the usual form of pcap, if `head` is the modified form's.
@@ -55,6 +51,10 @@ pub fn detect(head: &[u8]) -> Result<Format, Error> {
     match MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some(&(_, Ok(format))) => Ok(format),
         Some(&(_, Err(name))) => Err(Error::Unsupported(name)),
-        None => Err(Error::NotACapture("unknown first bytes")),
+        None => Err(match Compression::detect(head) {
+            // Its bytes were expanded already where that is wanted.
+            Some(compression) => Error::Unsupported(compression.name()),
+            None => Error::NotACapture("unknown first bytes"),
+        }),
     }
 }

@@ -6,6 +6,7 @@
 //! is. Which container a file has is decided by its first bytes, never by its name. No file is opened here: `input`
 //! implements [`Bytes`].
 
+pub mod compression;
 pub mod format;
 pub mod order;
 pub mod pcap;
@@ -26,12 +27,12 @@ const SPAN: usize = 1 << 19;
 
 /// A capture's bytes, a window at a time.
 pub trait Bytes {
-    /// How long the capture is, in bytes. It does not change while it is read.
-    fn len(&self) -> u64;
+    /// How long the capture is, in bytes, where that is known. It does not change while it is read.
+    fn len(&self) -> Option<u64>;
 
-    /// Whether there are no bytes at all.
+    /// Whether there are certainly no bytes at all.
     fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == Some(0)
     }
 
     /// The window that begins at `position`: at least `want` bytes, or all up to the end where there are fewer.
@@ -41,10 +42,39 @@ pub trait Bytes {
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError>;
 }
 
+/// How much of a record is there.
+enum Extent {
+    /// All of it, in the window.
+    Whole,
+    /// A window of so many bytes is needed to tell, or to have all of it.
+    Needs(usize),
+    /// The capture ends in it.
+    Torn,
+    /// It claims more than a record may have, and more follows than one may have.
+    TooLong,
+}
+
+impl Extent {
+    /// Of a record of `length` bytes that begins at `position` of `bytes`, `have` of them in the window.
+    fn of(bytes: &impl Bytes, position: u64, length: usize, have: usize) -> Self {
+        if length <= have {
+            return Self::Whole;
+        }
+        let left = bytes.len().map(|len| len.saturating_sub(position));
+        if left.is_some_and(|left| left <= MAX_RECORD as u64 && left < length as u64) {
+            Self::Torn
+        } else if length > MAX_RECORD && (left.is_some() || have > MAX_RECORD) {
+            Self::TooLong
+        } else {
+            Self::Needs(length.min(MAX_RECORD + 1))
+        }
+    }
+}
+
 /// Bytes in memory are one window.
 impl Bytes for &[u8] {
-    fn len(&self) -> u64 {
-        <[u8]>::len(self) as u64
+    fn len(&self) -> Option<u64> {
+        Some(<[u8]>::len(self) as u64)
     }
 
     fn window(&mut self, position: u64, _want: usize) -> Result<&[u8], ReadError> {
@@ -114,6 +144,27 @@ pub enum ReadError {
     Shrunk {
         /// Where it ends.
         position: u64,
+    },
+    /// A compressed stream is damaged, or ends early.
+    #[error("the {compression} stream is damaged or cut short at byte {position}")]
+    Compressed {
+        /// How it is compressed.
+        compression: &'static str,
+        /// Up to where in the file it was read.
+        position: u64,
+        /// What the decoder said.
+        #[source]
+        source: io::Error,
+    },
+    /// A compressed capture expands to more than it may.
+    #[error(
+        "the first {position} bytes expand to {expanded} and more, which max_expansion_ratio does not allow"
+    )]
+    Expands {
+        /// How much of the file was read, in bytes.
+        position: u64,
+        /// What that expanded to, in bytes.
+        expanded: u64,
     },
     /// Whoever reads was told to let go; the owner of the bytes knows why.
     #[error("interrupted")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::order::Order;
 use super::span::{self, Head, PacketReader, Piece, Record};
-use super::{Bytes, Error, LinkType, MAX_RECORD, Packet, ReadError, SPAN, format};
+use super::{Bytes, Error, Extent, LinkType, MAX_RECORD, Packet, ReadError, SPAN, format};
 
 /// Length of the file header in bytes.
 pub const FILE_HEADER: usize = 24;
@@ -232,7 +232,6 @@ impl<B: Bytes> Reader<B> {
 
     /// How long a window must be for the next record; `None` where no whole one follows.
     fn look(&mut self) -> Result<Option<usize>, Error> {
-        let left = self.bytes.len().saturating_sub(self.position);
         let mut want = SPAN;
         // A record that is longer than the window asks for a longer window, once.
         loop {
@@ -240,21 +239,19 @@ impl<B: Bytes> Reader<B> {
             let Some(length) = self.layout.record_length(window) else {
                 return Ok(None);
             };
-            let torn = length as u64 > left;
-            if length.min(usize::try_from(left).unwrap_or(usize::MAX)) > MAX_RECORD {
-                let length = u32::try_from(length - self.layout.record_header).unwrap_or(u32::MAX);
-                return Err(Error::Damaged {
-                    position: self.position,
-                    length,
-                });
+            let have = window.len();
+            match Extent::of(&self.bytes, self.position, length, have) {
+                Extent::Whole if length <= MAX_RECORD => return Ok(Some(want)),
+                Extent::Needs(more) => want = more,
+                Extent::Torn => return Ok(None),
+                Extent::Whole | Extent::TooLong => {
+                    let length = u32::try_from(length - self.layout.record_header).unwrap_or(u32::MAX);
+                    return Err(Error::Damaged {
+                        position: self.position,
+                        length,
+                    });
+                }
             }
-            if torn {
-                return Ok(None);
-            }
-            if length <= window.len() {
-                return Ok(Some(want));
-            }
-            want = length;
         }
     }
 

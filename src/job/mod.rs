@@ -5,6 +5,7 @@
 //! it means for the capture: skipped for now, worth another try, or given up for good.
 
 mod options;
+mod output;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
+use crate::capture::compression::{Compression, Limit, Plain};
 use crate::capture::span::{PacketReader, Piece};
 use crate::capture::{self, LinkType, ReadError, Reader};
 use crate::commit::disk::{Directory, Disk, Identity};
@@ -30,7 +32,11 @@ use crate::slim::policy::{Policy, PolicyName};
 use crate::slim::verify::{self, Broken, Depth};
 use crate::slim::{Pass, Summary};
 use crate::words::Word;
-pub use options::{HardLinks, IoMode, Options, Secrets, Staging, Verify};
+pub use options::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
+use output::Output;
+
+/// How many bytes a compressed capture may expand to, however small it is.
+const ALWAYS_EXPANDED: u64 = 1 << 30;
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
@@ -72,6 +78,12 @@ enum Error {
     Capture(#[from] capture::Error),
     #[error(transparent)]
     Commit(#[from] commit::Error),
+    #[error("cannot compress the slimmed capture")]
+    Compress(#[source] io::Error),
+    #[error("the slimmed capture cannot be expanded again")]
+    Unpack(#[source] ReadError),
+    #[error("the slimmed capture does not expand to what was compressed at byte {position}")]
+    Repacked { position: u64 },
     #[error("verification failed: {0}")]
     Broken(#[from] Broken),
     #[error("skipped")]
@@ -166,7 +178,9 @@ fn status(error: &Error, stop: &AtomicBool) -> Status {
 /// Whether trying again cannot help until the capture changes.
 fn is_permanent(error: &Error) -> bool {
     match error {
-        Error::Capture(capture::Error::Read(_)) => false,
+        Error::Capture(capture::Error::Read(error)) => {
+            matches!(error, ReadError::Compressed { .. } | ReadError::Expands { .. })
+        }
         Error::Capture(_) | Error::Broken(_) | Error::Input(input::Error::NotAFile) => true,
         Error::Input(input::Error::Io { source, .. }) => {
             source.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
@@ -194,9 +208,17 @@ struct Told {
     throttled: Duration,
 }
 
+/// A capture that is being read.
+struct Opened<'g> {
+    compression: Option<Compression>,
+    reader: Reader<Plain<'g, Source<'g>>>,
+}
+
 /// What a pass over a capture found.
 struct Judged {
     summary: Summary,
+    /// How long the output is, in bytes.
+    written: u64,
     torn: Option<Note>,
     /// Of all its interfaces.
     link_types: Vec<LinkType>,
@@ -243,9 +265,9 @@ impl<D: Disk> Job<'_, D> {
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
-        let reader = self.open(&gate, self.options.secrets)?;
+        let opened = self.open(&gate, self.options.secrets)?;
         if self.options.check_only {
-            return self.judge(reader, &gate, None::<&mut StagingFile<'_, D>>, told);
+            return self.judge(opened, &gate, None::<&mut StagingFile<'_, D>>, told);
         }
         self.leave_space(directory, leased.capture.identity.size)?;
         let markers =
@@ -254,7 +276,7 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         };
-        self.judge(reader, &gate, Some(&mut staging), told)?;
+        self.judge(opened, &gate, Some(&mut staging), told)?;
         let capture = leased.release();
         let mut identity = capture.identity;
         if told.figures.bytes_out < told.figures.bytes_in {
@@ -274,22 +296,32 @@ impl<D: Disk> Job<'_, D> {
         Ok(())
     }
 
-    fn open<'g>(&'g self, gate: &'g Gate<'_>, secrets: Secrets) -> Result<Reader<Source<'g>>, Error> {
+    fn open<'g>(&'g self, gate: &'g Gate<'_>, secrets: Secrets) -> Result<Opened<'g>, Error> {
         let source = Source::new(gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
-        Ok(Reader::open(source, secrets)?)
+        let limit = Limit {
+            ratio: self.options.max_expansion_ratio.into(),
+            always: ALWAYS_EXPANDED,
+        };
+        let plain = Plain::open(source, limit)?;
+        Ok(Opened {
+            compression: plain.compression(),
+            reader: Reader::open(plain, secrets)?,
+        })
     }
 
     /// Takes every packet through the policy and, where there is one, into the staging file.
     fn judge(
         &self,
-        reader: Reader<Source<'_>>,
+        opened: Opened<'_>,
         gate: &Gate<'_>,
         staging: Option<&mut StagingFile<'_, D>>,
         told: &mut Told,
     ) -> Result<(), Error> {
-        let judged = match reader {
-            Reader::Pcap(reader) => self.by_policy(reader, gate, staging),
-            Reader::Pcapng(reader) => self.by_policy(reader, gate, staging),
+        let compression = opened.compression;
+        let output = Output::new(staging, compression, gate)?;
+        let judged = match opened.reader {
+            Reader::Pcap(reader) => self.by_policy(reader, output),
+            Reader::Pcapng(reader) => self.by_policy(reader, output),
         };
         let judged = match judged {
             Err(Error::Capture(capture::Error::Secrets { position })) => {
@@ -301,15 +333,19 @@ impl<D: Disk> Job<'_, D> {
         told.throttled = gate.throttled();
         let Judged {
             summary,
+            written,
             torn,
             link_types,
         } = judged?;
         let Summary {
-            packets,
-            truncated,
-            bytes_in,
-            bytes_out,
+            packets, truncated, ..
         } = summary;
+        let (bytes_in, bytes_out) = match compression {
+            None => (summary.bytes_in, summary.bytes_out),
+            // To compress it better is no reason to write it anew.
+            Some(_) if truncated == 0 => (told.figures.bytes_in, told.figures.bytes_in),
+            Some(_) => (told.figures.bytes_in, written.min(told.figures.bytes_in)),
+        };
         told.figures = Figures {
             packets,
             truncated,
@@ -330,23 +366,17 @@ impl<D: Disk> Job<'_, D> {
 
     /// Counts the packets of a capture of which everything stays.
     fn count(&self, gate: &Gate<'_>) -> Result<Judged, Error> {
-        match self.open(gate, Secrets::Ignore)? {
-            Reader::Pcap(reader) => self.stream(reader, Whole, gate, None),
-            Reader::Pcapng(reader) => self.stream(reader, Whole, gate, None),
+        let output = Output::new(None, None, gate)?;
+        match self.open(gate, Secrets::Ignore)?.reader {
+            Reader::Pcap(reader) => self.stream(reader, Whole, output),
+            Reader::Pcapng(reader) => self.stream(reader, Whole, output),
         }
     }
 
-    fn by_policy<R: PacketReader>(
-        &self,
-        reader: R,
-        gate: &Gate<'_>,
-        staging: Option<&mut StagingFile<'_, D>>,
-    ) -> Result<Judged, Error> {
+    fn by_policy<R: PacketReader>(&self, reader: R, output: Output<'_, '_, D>) -> Result<Judged, Error> {
         match self.options.policy {
-            PolicyName::Reference => self.stream(reader, Reference, gate, staging),
-            PolicyName::Evidence => {
-                self.stream(reader, Evidence::new(EvidenceOptions::default()), gate, staging)
-            }
+            PolicyName::Reference => self.stream(reader, Reference, output),
+            PolicyName::Evidence => self.stream(reader, Evidence::new(EvidenceOptions::default()), output),
         }
     }
 
@@ -354,8 +384,7 @@ impl<D: Disk> Job<'_, D> {
         &self,
         mut reader: R,
         policy: P,
-        gate: &Gate<'_>,
-        mut staging: Option<&mut StagingFile<'_, D>>,
+        mut output: Output<'_, '_, D>,
     ) -> Result<Judged, Error> {
         let lengths = self.options.lengths;
         let depth = match self.options.verify {
@@ -363,23 +392,17 @@ impl<D: Disk> Job<'_, D> {
             Verify::Count => Depth::Headers,
         };
         let mut pass = Pass::new(policy, lengths, ());
-        let mut scratch = Vec::new();
         let mut tail = None;
         while let Some(piece) = reader.next_piece()? {
             if let Piece::Tail(piece) = &piece {
                 tail.get_or_insert((piece.position, pass.summary().bytes_in));
             }
-            let Some(staging) = &mut staging else {
-                scratch.clear();
-                pass.piece(&piece, &mut scratch);
-                continue;
-            };
-            let appended = staging.append(
+            output.append(
                 |out| pass.piece(&piece, out),
                 |out| verify::piece(&piece, out, P::SCOPE, lengths, depth).map_err(Error::from),
             )?;
-            gate.pass(appended)?;
         }
+        let written = output.finish()?;
         let summary = pass.summary();
         let torn = tail.map(|(position, whole)| Note::TornTail {
             position,
@@ -387,6 +410,7 @@ impl<D: Disk> Job<'_, D> {
         });
         Ok(Judged {
             summary,
+            written,
             torn,
             link_types: reader.link_types().collect(),
         })

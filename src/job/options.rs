@@ -64,6 +64,9 @@ impl Word for HardLinks {
     const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
 }
 
+/// The default of `max_expansion_ratio`: about what deflate can do at most; real traffic comes nowhere near.
+pub const MAX_EXPANSION_RATIO: u32 = 1000;
+
 impl Word for Secrets {
     const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("ignore", Self::Ignore)];
 }
@@ -85,6 +88,8 @@ pub struct Options {
     pub hard_links: HardLinks,
     /// What to do with decryption secrets in a capture.
     pub secrets: Secrets,
+    /// How many times its size a compressed capture may expand to, beyond 1 GiB.
+    pub max_expansion_ratio: u32,
     /// User and group ids that own markers and their directory; `None` leaves them to this process.
     pub marker_owner: Option<(u32, u32)>,
     /// Free space, in bytes, that must remain on the file system in the worst case.

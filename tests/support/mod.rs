@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use pcap_slim::capture::span::PacketReader;
 use pcap_slim::capture::{self, Reader};
-use pcap_slim::job::{HardLinks, IoMode, Options, Order, Secrets, Staging, Verify};
+use pcap_slim::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify};
 use pcap_slim::slim::dissect::Scope;
 use pcap_slim::slim::policy::PolicyName;
 use pcap_slim::slim::policy::reference::Reference;
@@ -97,6 +97,7 @@ pub(crate) fn options() -> Options {
         io_mode: IoMode::Mmap,
         hard_links: HardLinks::Skip,
         secrets: Secrets::Keep,
+        max_expansion_ratio: MAX_EXPANSION_RATIO,
         marker_owner: None,
         min_free: 0,
         check_only: false,

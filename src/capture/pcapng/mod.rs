@@ -15,7 +15,7 @@ mod option;
 
 use super::order::Order;
 use super::span::{Head, PacketReader, Piece, Span, UNSPECIFIED};
-use super::{Bytes, Error, LinkType, MAX_RECORD, SPAN, Secrets};
+use super::{Bytes, Error, Extent, LinkType, SPAN, Secrets};
 pub use block::Layout;
 use block::Measured;
 use interface::Interface;
@@ -105,47 +105,42 @@ impl<B: Bytes> Reader<B> {
     fn look(&mut self) -> Result<Next, Error> {
         let position = self.position;
         let malformed = |reason| Err(Error::Malformed { position, reason });
-        let left = self.bytes.len().saturating_sub(position);
         let mut want = SPAN;
         loop {
             let window = self.bytes.window(position, want)?;
+            let have = window.len();
             let is_section = window.starts_with(&kind::SECTION.to_le_bytes());
             let order = match section_order(window) {
                 Some(order) if is_section => order,
-                None if is_section && window.len() >= HEADER + TRAILER => {
+                None if is_section && have >= HEADER + TRAILER => {
                     return malformed("a section of no byte order");
                 }
-                None if is_section => return self.torn(HEADER + TRAILER, left),
+                None if is_section => return Ok(Next::Tail),
                 _ => self.order,
             };
             let layout = Layout {
                 order,
                 interfaces: &self.interfaces,
             };
-            match layout.measure(window) {
+            let length = match layout.measure(window) {
                 Measured::Malformed(reason) => return malformed(reason),
-                Measured::Short(length) if length as u64 > left || length > MAX_RECORD => {
-                    return self.torn(length, left);
-                }
-                // A block that is longer than the window asks for a longer window, once.
-                Measured::Short(length) => want = length,
                 Measured::Whole { kind, length } if kind::STAND_ALONE.contains(&kind) => {
                     self.order = order;
                     return Ok(Next::Alone(kind, length));
                 }
                 Measured::Whole { .. } => return Ok(Next::Span(want)),
+                Measured::Short(length) => length,
+            };
+            match Extent::of(&self.bytes, position, length, have) {
+                // A block that is longer than the window asks for a longer window, once.
+                Extent::Needs(more) => want = more,
+                Extent::Torn | Extent::Whole => return Ok(Next::Tail),
+                Extent::TooLong => {
+                    let length = u32::try_from(length).unwrap_or(u32::MAX);
+                    return Err(Error::Damaged { position, length });
+                }
             }
         }
-    }
-
-    /// A block that claims `length` bytes where `left` are left, or too many.
-    fn torn(&mut self, length: usize, left: u64) -> Result<Next, Error> {
-        let position = self.position;
-        if left > MAX_RECORD as u64 {
-            let length = u32::try_from(length).unwrap_or(u32::MAX);
-            return Err(Error::Damaged { position, length });
-        }
-        Ok(Next::Tail)
     }
 
     /// Takes note of what a block says that stands alone; gives where a length in it is not true any more.
