@@ -17,7 +17,7 @@ use pcap_slim::budget::Limits;
 use pcap_slim::config::{
     AgeFrom, Budget, Daemon, IoModeSetting, MarkerOwner, Objection, Reingest, Settings, Watch,
 };
-use pcap_slim::job::{HardLinks, IoMode, Staging, Verify};
+use pcap_slim::job::{HardLinks, IoMode, Secrets, Staging, Verify};
 use pcap_slim::slim::Lengths;
 use pcap_slim::words::Word;
 use proptest::prelude::*;
@@ -267,6 +267,8 @@ prop_compose! {
         owner in prop::sample::select(vec!["root", "root:root", "0:77", "sensor:sensor"]),
         verify in any_word::<Verify>(),
         hard_links in any_word::<HardLinks>(),
+        secrets in any_word::<Secrets>(),
+        max_expansion_ratio in 2..=1_000_000_u32,
         reingest in any_word::<Reingest>(),
         recursive: bool,
     ) -> Watch {
@@ -274,7 +276,7 @@ prop_compose! {
             path: Path::new("/captures").join(name),
             age: Duration::from_millis(age),
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
-            age_from, lengths, include, exclude, recursive, staging, verify, hard_links,
+            age_from, lengths, include, exclude, recursive, staging, verify, hard_links, secrets, max_expansion_ratio,
             reingest,
             ..Watch::default()
         }

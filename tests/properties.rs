@@ -10,11 +10,10 @@ use pcap_slim::capture::pcap::{Reader, Span};
 use pcap_slim::capture::{LinkType, Packet};
 use pcap_slim::slim::dissect::{self, Datagram, Network, Scope, Transport};
 use pcap_slim::slim::policy::Verdict;
-use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::verify::{self, Depth};
-use pcap_slim::slim::{FLOOR, Judged, Lengths, Pass, Sink};
+use pcap_slim::slim::{FLOOR, Judged, Lengths, Sink};
 use proptest::prelude::*;
-use support::{HEADER, slim_bytes};
+use support::{HEADER, slim_bytes, slim_read};
 
 /// Ports that matter to the policy, and others.
 fn port() -> impl Strategy<Value = u16> {
@@ -159,12 +158,7 @@ impl Sink for &mut Notes {
 
 fn follow(capture: &[u8]) -> Vec<Place> {
     let mut notes = Notes::default();
-    let mut reader = Reader::new(capture).unwrap();
-    let mut pass = Pass::new(Reference, Lengths::Rewrite, &mut notes);
-    pass.header(&reader.header().clone(), &mut Vec::new());
-    while let Some(span) = reader.next_span().unwrap() {
-        pass.span(&span, &mut Vec::new());
-    }
+    slim_read(Reader::new(capture).unwrap(), Lengths::Rewrite, &mut notes).unwrap();
     notes.0
 }
 
@@ -366,8 +360,8 @@ proptest! {
 fn slim_in_steps(capture: &[u8], step: usize) -> Vec<u8> {
     struct Steps<'a>(&'a [u8], usize);
     impl pcap_slim::capture::Bytes for Steps<'_> {
-        fn len(&self) -> u64 {
-            self.0.len() as u64
+        fn len(&self) -> Option<u64> {
+            Some(self.0.len() as u64)
         }
         fn window(&mut self, position: u64, want: usize) -> Result<&[u8], pcap_slim::capture::ReadError> {
             // The reader asks for a whole span; this source gives less whenever a record fits, as near the end.
@@ -384,15 +378,6 @@ fn slim_in_steps(capture: &[u8], step: usize) -> Vec<u8> {
             Ok(&rest[..length.min(rest.len())])
         }
     }
-    let mut reader = Reader::new(Steps(capture, step)).unwrap();
-    let mut pass = Pass::new(Reference, Lengths::Rewrite, ());
-    let mut out = Vec::new();
-    pass.header(reader.header(), &mut out);
-    while let Some(span) = reader.next_span().unwrap() {
-        pass.span(&span, &mut out);
-    }
-    while let Some(piece) = reader.next_of_tail().unwrap() {
-        pass.tail(piece, &mut out);
-    }
-    out
+    let reader = Reader::new(Steps(capture, step)).unwrap();
+    slim_read(reader, Lengths::Rewrite, ()).unwrap().0
 }

@@ -2,6 +2,7 @@
 //!
 //! What the choices mean is done by the rest of the job; how they are written is the business of `cli` and `config`.
 
+pub use crate::capture::Secrets;
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
 
@@ -57,6 +58,13 @@ impl Word for HardLinks {
     const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
 }
 
+/// The default of `max_expansion_ratio`: about what deflate can do at most; real traffic comes nowhere near.
+pub const MAX_EXPANSION_RATIO: u32 = 1000;
+
+impl Word for Secrets {
+    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("ignore", Self::Ignore)];
+}
+
 /// How one capture is to be slimmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -72,6 +80,10 @@ pub struct Options {
     pub io_mode: IoMode,
     /// What to do with several names.
     pub hard_links: HardLinks,
+    /// What to do with decryption secrets in a capture.
+    pub secrets: Secrets,
+    /// How many times its size a compressed capture may expand to, beyond 1 GiB.
+    pub max_expansion_ratio: u32,
     /// User and group ids that own markers and their directory; `None` leaves them to this process.
     pub marker_owner: Option<(u32, u32)>,
     /// Free space, in bytes, that must remain on the file system in the worst case.

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 
 use pcap_slim::capture::pcap::{Reader, Span};
+use pcap_slim::capture::span::PacketReader;
 use pcap_slim::slim::dissect::Scope;
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
 use pcap_slim::slim::verify::{self, Depth};
@@ -236,11 +237,10 @@ pub(crate) fn slim(capture: &[u8], options: Options, lengths: Lengths) -> Vec<u8
     let mut reader = Reader::new(capture).unwrap();
     let mut pass = Pass::new(Evidence::new(options), lengths, ());
     let mut slimmed = Vec::new();
-    pass.header(reader.header(), &mut slimmed);
-    while let Some(span) = reader.next_span().unwrap() {
+    while let Some(piece) = reader.next_piece().unwrap() {
         let begin = slimmed.len();
-        pass.span(&span, &mut slimmed);
-        verify::span(&span, &slimmed[begin..], Scope::Full, lengths, Depth::Full).unwrap();
+        pass.piece(&piece, &mut slimmed);
+        verify::piece(&piece, &slimmed[begin..], Scope::Full, lengths, Depth::Full).unwrap();
     }
     slimmed
 }

@@ -7,6 +7,7 @@
 pub mod evidence;
 pub mod reference;
 mod spoken;
+pub mod whole;
 
 use super::dissect::{Datagram, Scope};
 use crate::capture::Packet;
