@@ -86,16 +86,16 @@ fn core(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("core");
     group.throughput(Throughput::Bytes(records.len() as u64));
     group.bench_function("dissect/plain", |b| {
-        b.iter(|| dissect(black_box(&span), Scope::Plain))
+        b.iter(|| dissect(black_box(&span), Scope::Plain));
     });
     group.bench_function("dissect/full", |b| {
-        b.iter(|| dissect(black_box(&span), Scope::Full))
+        b.iter(|| dissect(black_box(&span), Scope::Full));
     });
     group.bench_function("judge/reference", |b| {
-        b.iter(|| judge(black_box(&span), Reference))
+        b.iter(|| judge(black_box(&span), Reference));
     });
     group.bench_function("judge/evidence", |b| {
-        b.iter(|| judge(black_box(&span), evidence()))
+        b.iter(|| judge(black_box(&span), evidence()));
     });
     let mut out = Vec::with_capacity(records.len());
     for lengths in [Lengths::Rewrite, Lengths::Preserve] {

@@ -372,7 +372,8 @@ impl<D: Disk> Job<'_, D> {
         if unknown.peek().is_none() && truncated == 0 {
             told.notes.push(Note::NothingToCut);
         }
-        told.notes.extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
+        told.notes
+            .extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
         Ok(())
     }
 
