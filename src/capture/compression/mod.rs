@@ -88,7 +88,10 @@ impl Compression {
             #[cfg(feature = "xz")]
             Self::Xz => Some(xz::decoder(feed)?),
             #[allow(unreachable_patterns)] // which is so where every feature is on
-            _ => None,
+            _ => {
+                drop(feed);
+                None
+            }
         })
     }
 
