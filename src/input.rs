@@ -356,8 +356,8 @@ fn map(leased: &Leased) -> Option<Mmap> {
 }
 
 impl Bytes for Source<'_> {
-    fn len(&self) -> u64 {
-        self.size
+    fn len(&self) -> Option<u64> {
+        Some(self.size)
     }
 
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {

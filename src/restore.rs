@@ -137,8 +137,8 @@ impl Window {
 }
 
 impl Bytes for Window {
-    fn len(&self) -> u64 {
-        self.length
+    fn len(&self) -> Option<u64> {
+        Some(self.length)
     }
 
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {

@@ -13,12 +13,15 @@ use std::time::SystemTime;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use crate::capture::pcap;
+use crate::capture::{self, pcap};
 use crate::commit::disk::Directory;
 use crate::commit::{STAGING_SUFFIX, marker};
 
 /// How much of a capture's end is read to find its last packet, in bytes: several of the largest frames there are.
 const LAST_RECORDS: u64 = 256 << 10;
+
+/// How much of its beginning is read for what describes its interfaces, in bytes.
+const DESCRIPTIONS: u64 = 16 << 10;
 
 /// Which files below a directory are captures to consider.
 #[derive(Debug, Clone)]
@@ -132,18 +135,23 @@ pub fn look(root: &Path, relative: &Path) -> io::Result<Option<Found>> {
     }
 }
 
-/// When the last packet of a capture was captured, if its end can be made sense of. Costs one short read.
+/// When the last packet of a capture was captured, if its end can be made sense of. Costs two short reads.
 #[must_use]
 pub fn last_packet(root: &Path, relative: &Path) -> Option<SystemTime> {
     let directory = Directory::open(root).ok()?.below(relative.parent()?).ok()?;
     let file = directory.open_file(relative.file_name()?).ok()?;
     let size = file.metadata().ok().filter(fs::Metadata::is_file)?.len();
-    let mut header = [0; pcap::FILE_HEADER];
-    file.read_exact_at(&mut header, 0).ok()?;
-    let begin = size.saturating_sub(LAST_RECORDS).max(pcap::FILE_HEADER as u64);
-    let mut end = vec![0; usize::try_from(size.checked_sub(begin)?).ok()?];
-    file.read_exact_at(&mut end, begin).ok()?;
-    let since_epoch = pcap::Layout::parse(&header).ok()?.last_timestamp(&end)?;
+    let read = |from: u64, to: u64| {
+        let mut bytes = vec![0; usize::try_from(to.checked_sub(from)?).ok()?];
+        file.read_exact_at(&mut bytes, from).ok()?;
+        Some(bytes)
+    };
+    let head = read(0, size.min(DESCRIPTIONS))?;
+    let end = read(
+        size.saturating_sub(LAST_RECORDS).max(pcap::FILE_HEADER as u64),
+        size,
+    )?;
+    let since_epoch = capture::last_timestamp(&head, &end)?;
     SystemTime::UNIX_EPOCH.checked_add(since_epoch)
 }
 

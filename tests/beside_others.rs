@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use pcap_slim::budget::{Budget, Limits};
 use pcap_slim::commit::disk::RealDisk;
-use pcap_slim::job::{self, HardLinks, IoMode, Options, Staging};
+use pcap_slim::job::{self, HardLinks, IoMode, Options, Secrets, Staging};
 use pcap_slim::report::{Note, Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
 use support::{options, order, slim_bytes, staging_files, tls_capture};
@@ -340,13 +340,13 @@ fn markers_tell_a_slimmed_capture_from_a_new_one_of_the_same_name() {
 
 #[test]
 fn a_capture_that_is_given_up_is_told_once_and_tried_again_when_it_changes() {
-    let directory = directory_with(b"\x0a\x0d\x0d\x0a and so on, this is long enough");
+    let directory = directory_with(b"nothing that any program would call a capture");
     let outcome = run(directory.path(), options());
     let Status::Failed(failure) = outcome.status else {
         panic!("{outcome:?}")
     };
     assert!(failure.permanent);
-    assert_eq!(failure.reason, "pcapng is not supported yet");
+    assert_eq!(failure.reason, "not a capture: unknown first bytes");
     assert_eq!(
         run(directory.path(), options()).status,
         Status::Skipped(Skip::MarkedFailed(failure.reason))
@@ -359,6 +359,29 @@ fn a_capture_that_is_given_up_is_told_once_and_tried_again_when_it_changes() {
     fs::write(directory.path().join(NAME), tls_capture(100_000, 1)).unwrap();
     assert_eq!(run(directory.path(), options()).status, Status::Slimmed);
     assert!(!directory.path().join(".slim_markers/a.pcap.failed").exists());
+}
+
+#[test]
+fn a_capture_with_decryption_secrets_is_left_whole_and_told_unless_they_are_ignored() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/containers/pcapng-secrets-last/in.pcapng");
+    let capture = fs::read(path).unwrap();
+    let directory = directory_with(&capture);
+    let outcome = run(directory.path(), options());
+    assert_eq!(outcome.status, Status::Slimmed);
+    let position = 48 + 9 * 188;
+    assert_eq!(outcome.notes, [Note::Secrets { position }, Note::NothingToCut]);
+    assert_eq!((outcome.figures.packets, outcome.figures.truncated), (9, 0));
+    assert!(fs::read(directory.path().join(NAME)).unwrap() == capture);
+    let again = run(directory.path(), options()).status;
+    assert_eq!(again, Status::Skipped(Skip::Marked));
+
+    let ignoring = Options {
+        secrets: Secrets::Ignore,
+        ..options()
+    };
+    let directory = directory_with(&capture);
+    assert_eq!(run(directory.path(), ignoring).figures.truncated, 9);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use pcap_slim::budget::Limits;
 use pcap_slim::config::{
     AgeFrom, Budget, Daemon, IoModeSetting, MarkerOwner, Objection, Reingest, Settings, Watch,
 };
-use pcap_slim::job::{HardLinks, IoMode, Staging, Verify};
+use pcap_slim::job::{HardLinks, IoMode, Secrets, Staging, Verify};
 use pcap_slim::slim::dissect::Transport;
 use pcap_slim::slim::policy::evidence::{Options as EvidenceOptions, Protocol};
 use pcap_slim::slim::policy::keep::{FiveTuple, NotANetwork, Rules};
@@ -269,6 +269,8 @@ prop_compose! {
         owner in prop::sample::select(vec!["root", "root:root", "0:77", "sensor:sensor"]),
         verify in any_word::<Verify>(),
         hard_links in any_word::<HardLinks>(),
+        secrets in any_word::<Secrets>(),
+        max_expansion_ratio in 2..=1_000_000_u32,
         reingest in any_word::<Reingest>(),
         recursive: bool,
         (policy, evidence) in any_judging(),
@@ -279,7 +281,7 @@ prop_compose! {
             path: Path::new("/captures").join(name),
             age: Duration::from_millis(age),
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
-            age_from, lengths, include, exclude, recursive, staging, verify, hard_links,
+            age_from, lengths, include, exclude, recursive, staging, verify, hard_links, secrets, max_expansion_ratio,
             reingest, policy, evidence, keep,
             keep_flows_of: files.iter().map(|name| Path::new("/alerts").join(name)).collect(),
         }

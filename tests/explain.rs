@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 
 use assert_cmd::Command;
 use pcap_slim::capture::pcap::Reader;
+use pcap_slim::capture::span::PacketReader;
 use pcap_slim::explain::gather::Gathering;
 use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::{Lengths, Pass};
@@ -365,9 +366,8 @@ fn flows_that_are_too_many_are_told_to_be_more() {
         let mut pass = Pass::new(gathering.overhear(Reference), Lengths::Rewrite, &mut gathering);
         let mut reader = Reader::new(capture.as_slice()).unwrap();
         let mut out = Vec::new();
-        pass.header(reader.header(), &mut out);
-        while let Some(span) = reader.next_span().unwrap() {
-            pass.span(&span, &mut out);
+        while let Some(piece) = reader.next_piece().unwrap() {
+            pass.piece(&piece, &mut out);
         }
         let summary = pass.summary();
         gathering.finish(&summary, 0, 5)

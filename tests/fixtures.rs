@@ -16,7 +16,7 @@ mod program;
 
 use program::{LENGTHS, same_bytes, same_count};
 
-/// `case.toml` of a folder under `fixtures/slim`.
+/// `case.toml` of a folder under `fixtures/slim` or `fixtures/containers`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {
@@ -26,6 +26,9 @@ struct Expected {
     torn_bytes: usize,
     /// `kept` or `cut` for each packet.
     verdicts: Vec<String>,
+    /// Further arguments of the program.
+    #[serde(default)]
+    args: Vec<String>,
 }
 
 /// `case.toml` of a folder under `fixtures/refused`.
@@ -108,12 +111,20 @@ fn assert_in_every_folder(kind: &str, check: impl Fn(&Path) -> Result<(), String
 }
 
 fn expected_output(folder: &Path, lengths: &str) -> Vec<u8> {
-    fs::read(folder.join(if lengths == "preserve" {
-        "out-preserve.pcap"
+    let stem = if lengths == "preserve" {
+        "out-preserve"
     } else {
-        "out.pcap"
-    }))
-    .unwrap()
+        "out"
+    };
+    fs::read(the_file(folder, stem)).unwrap()
+}
+
+/// The file in a folder that has this name, whatever its extension.
+fn the_file(folder: &Path, stem: &str) -> PathBuf {
+    let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .find(|path| path.file_stem().is_some_and(|it| it == stem))
+        .unwrap()
 }
 
 fn ensure(holds: bool, what: &str) -> Result<(), String> {
@@ -188,11 +199,15 @@ fn check_slimmed(folder: &Path, lengths: &str, io_mode: &str) -> Result<(), Stri
     let expected: Expected = read_toml(folder);
     let output = expected_output(folder, lengths);
     let directory = tempfile::tempdir().unwrap();
-    let capture = directory.path().join("in.pcap");
-    fs::copy(folder.join("in.pcap"), &capture).unwrap();
+    let original = the_file(folder, "in");
+    let name = original.file_name().unwrap();
+    let capture = directory.path().join(name);
+    fs::copy(&original, &capture).unwrap();
+    let mut args = vec![io_mode];
+    args.extend(expected.args.iter().map(String::as_str));
     let bytes_before = fs::metadata(&capture).unwrap().len();
 
-    let run = program::slim(&capture, lengths, &[io_mode])?;
+    let run = program::slim(&capture, lengths, &args)?;
     same_bytes(&capture, &output)?;
     same_count("in_pkts", run.count("in_pkts"), expected.packets)?;
     same_count("truncated", run.count("truncated"), expected.truncated)?;
@@ -200,9 +215,9 @@ fn check_slimmed(folder: &Path, lengths: &str, io_mode: &str) -> Result<(), Stri
     same_count("in_bytes", run.count("in_bytes"), bytes_before)?;
     same_count("out_bytes", run.count("out_bytes"), output.len() as u64)?;
 
-    let marker = directory.path().join(".slim_markers").join("in.pcap");
+    let marker = directory.path().join(".slim_markers").join(name);
     fs::remove_file(marker).map_err(|error| format!("marker: {error}"))?;
-    let again = program::slim(&capture, lengths, &[io_mode])?;
+    let again = program::slim(&capture, lengths, &args)?;
     same_bytes(&capture, &output).map_err(|error| format!("slimmed twice: {error}"))?;
     same_count("truncated the second time", again.count("truncated"), 0)
 }
@@ -263,6 +278,19 @@ fn every_case_is_slimmed_to_the_byte_with_preserved_lengths_buffered() {
 }
 
 #[test]
-fn what_is_no_classic_capture_is_refused_and_untouched() {
+fn every_container_is_slimmed_to_the_byte_in_both_forms_mapped_and_buffered() {
+    assert_in_every_folder("containers", |folder| {
+        for lengths in LENGTHS {
+            for io_mode in ["--mmap", "--no-mmap"] {
+                check_slimmed(folder, lengths, io_mode)
+                    .map_err(|error| format!("{lengths} {io_mode}: {error}"))?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_no_capture_or_a_damaged_one_is_refused_and_untouched() {
     assert_in_every_folder("refused", check_refused);
 }

@@ -57,11 +57,15 @@ const IMPORTS: &[(&str, &str)] = &[
 /// Each outside crate and the only places that may name it: modules, or files of a module.
 const HOMES: &[(&str, &str)] = &[
     ("clap", "cli bin"),
+    ("bzip2", "capture/compression/bzip2"),
     ("comfy_table", "report oneshot status/table explain/text"),
+    ("flate2", "capture/compression/gzip capture/compression/arkime"),
     ("globset", "scan config oneshot alerts"),
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
     ("libc", "input"),
+    ("liblzma", "capture/compression/xz"),
+    ("lz4_flex", "capture/compression/lz4"),
     ("maud", "explain/html"),
     ("memmap2", "input"),
     (
@@ -88,6 +92,7 @@ const HOMES: &[(&str, &str)] = &[
     ("tracing_journald", "journal"),
     ("tracing_subscriber", "journal"),
     ("xattr", "commit"),
+    ("zstd", "capture/compression/zstd capture/compression/arkime"),
 ];
 const ANYWHERE: &str = "*";
 

@@ -14,9 +14,9 @@ use pcap_slim::slim::dissect::{self, Datagram, Network, Scope, Transport};
 use pcap_slim::slim::policy::Verdict;
 use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::verify::{self, Depth};
-use pcap_slim::slim::{FLOOR, Judged, Lengths, Pass, Sink};
+use pcap_slim::slim::{FLOOR, Judged, Lengths, Sink};
 use proptest::prelude::*;
-use support::{HEADER, slim_bytes};
+use support::{HEADER, slim_bytes, slim_read};
 
 /// Ports that matter to the policy, and others.
 fn port() -> impl Strategy<Value = u16> {
@@ -161,12 +161,7 @@ impl Sink for &mut Notes {
 
 fn follow(capture: &[u8]) -> Vec<Place> {
     let mut notes = Notes::default();
-    let mut reader = Reader::new(capture).unwrap();
-    let mut pass = Pass::new(Reference, Lengths::Rewrite, &mut notes);
-    pass.header(&reader.header().clone(), &mut Vec::new());
-    while let Some(span) = reader.next_span().unwrap() {
-        pass.span(&span, &mut Vec::new());
-    }
+    slim_read(Reader::new(capture).unwrap(), Lengths::Rewrite, &mut notes).unwrap();
     notes.0
 }
 

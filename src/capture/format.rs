@@ -4,13 +4,19 @@
 //! the refusal says what the file is.
 
 use super::Error;
+use super::compression::Compression;
 
 /// A container that this version reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Classic pcap (draft-ietf-opsawg-pcap), micro- or nanoseconds, either byte order.
+    /// Classic pcap (draft-ietf-opsawg-pcap), micro- or nanoseconds, either byte order; the modified form too.
     Pcap,
+    /// pcapng (draft-ietf-opsawg-pcapng), either byte order.
+    Pcapng,
 }
+
+/// How long the longest magic number is, in bytes.
+pub const LONGEST: usize = 6;
 
 /// What a magic number stands for.
 const MAGICS: &[(&[u8], Result<Format, &str>)] = &[
@@ -18,15 +24,21 @@ const MAGICS: &[(&[u8], Result<Format, &str>)] = &[
     (b"\xa1\xb2\xc3\xd4", Ok(Format::Pcap)),
     (b"\x4d\x3c\xb2\xa1", Ok(Format::Pcap)),
     (b"\xa1\xb2\x3c\x4d", Ok(Format::Pcap)),
-    (b"\x34\xcd\xb2\xa1", Err("modified pcap")),
-    (b"\xa1\xb2\xcd\x34", Err("modified pcap")),
-    (b"\x0a\x0d\x0d\x0a", Err("pcapng")),
-    (b"\x1f\x8b", Err("gzip")),
-    (b"\x28\xb5\x2f\xfd", Err("zstd")),
-    (b"\x04\x22\x4d\x18", Err("lz4")),
-    (b"BZh", Err("bzip2")),
-    (b"\xfd7zXZ\x00", Err("xz")),
+    (b"\x34\xcd\xb2\xa1", Ok(Format::Pcap)),
+    (b"\xa1\xb2\xcd\x34", Ok(Format::Pcap)),
+    (b"\xd5\xc3\xb2\xa1", Err("Arkime's pcap with short headers")),
+    (b"\xa1\xb2\xc3\xd5", Err("Arkime's pcap with short headers")),
+    (b"\x0a\x0d\x0d\x0a", Ok(Format::Pcapng)),
 ];
+
+/// The magic number that the file header would have in the usual form of pcap, if `head` is the modified form's.
+pub(super) fn usual_magic(head: &[u8]) -> Option<&'static [u8]> {
+    match head.first_chunk()? {
+        b"\x34\xcd\xb2\xa1" => Some(b"\xd4\xc3\xb2\xa1"),
+        b"\xa1\xb2\xcd\x34" => Some(b"\xa1\xb2\xc3\xd4"),
+        _ => None,
+    }
+}
 
 /// The container of a file that begins with `head`.
 ///
@@ -39,6 +51,10 @@ pub fn detect(head: &[u8]) -> Result<Format, Error> {
     match MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some(&(_, Ok(format))) => Ok(format),
         Some(&(_, Err(name))) => Err(Error::Unsupported(name)),
-        None => Err(Error::NotACapture("unknown first bytes")),
+        None => Err(match Compression::detect(head) {
+            // Its bytes were expanded already where that is wanted.
+            Some(compression) => Error::Unsupported(compression.name()),
+            None => Error::NotACapture("unknown first bytes"),
+        }),
     }
 }

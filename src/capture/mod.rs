@@ -1,27 +1,38 @@
 //! Containers: how packets lie in a file.
 //!
-//! A [`Bytes`] hands out a capture's bytes a window at a time; a reader turns windows into [`Span`](pcap::Span)s, runs of whole
-//! records that borrow the window, and a span is an iterator of [`Packet`]s. Everything behind this module sees spans
-//! and packets only, so that the core stays one loop whatever the container is. Which container a file has is decided
-//! by its first bytes, never by its name. No file is opened here: `input` implements [`Bytes`].
+//! A [`Bytes`] hands out a capture's bytes a window at a time; a reader turns windows into pieces, of which a
+//! [`Span`](span::Span) is a run of whole records that borrow the window, and a span is an iterator of [`Packet`]s.
+//! Everything behind this module sees pieces and packets only, so that the core stays one loop whatever the container
+//! is. Which container a file has is decided by its first bytes, never by its name. No file is opened here: `input`
+//! implements [`Bytes`].
 
+pub mod compression;
 pub mod format;
+pub mod order;
 pub mod pcap;
+pub mod pcapng;
+pub mod span;
 
 use std::io;
+use std::time::Duration;
+
+use format::Format;
 
 /// The longest record that is taken for one, in bytes: what Wireshark allows for its largest link types. A record
 /// header that claims more is damage, not a packet.
 pub const MAX_RECORD: usize = 128 << 20;
 
+/// How many bytes a span aims to have: a window that stays in the second-level cache together with its result.
+const SPAN: usize = 1 << 19;
+
 /// A capture's bytes, a window at a time.
 pub trait Bytes {
-    /// How long the capture is, in bytes. It does not change while it is read.
-    fn len(&self) -> u64;
+    /// How long the capture is, in bytes, where that is known. It does not change while it is read.
+    fn len(&self) -> Option<u64>;
 
-    /// Whether there are no bytes at all.
+    /// Whether there are certainly no bytes at all.
     fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == Some(0)
     }
 
     /// The window that begins at `position`: at least `want` bytes, or all up to the end where there are fewer.
@@ -31,10 +42,39 @@ pub trait Bytes {
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError>;
 }
 
+/// How much of a record is there.
+enum Extent {
+    /// All of it, in the window.
+    Whole,
+    /// A window of so many bytes is needed to tell, or to have all of it.
+    Needs(usize),
+    /// The capture ends in it.
+    Torn,
+    /// It claims more than a record may have, and more follows than one may have.
+    TooLong,
+}
+
+impl Extent {
+    /// Of a record of `length` bytes that begins at `position` of `bytes`, `have` of them in the window.
+    fn of(bytes: &impl Bytes, position: u64, length: usize, have: usize) -> Self {
+        if length <= have {
+            return Self::Whole;
+        }
+        let left = bytes.len().map(|len| len.saturating_sub(position));
+        if left.is_some_and(|left| left <= MAX_RECORD as u64 && left < length as u64) {
+            Self::Torn
+        } else if length > MAX_RECORD && (left.is_some() || have > MAX_RECORD) {
+            Self::TooLong
+        } else {
+            Self::Needs(length.min(MAX_RECORD + 1))
+        }
+    }
+}
+
 /// Bytes in memory are one window.
 impl Bytes for &[u8] {
-    fn len(&self) -> u64 {
-        <[u8]>::len(self) as u64
+    fn len(&self) -> Option<u64> {
+        Some(<[u8]>::len(self) as u64)
     }
 
     fn window(&mut self, position: u64, _want: usize) -> Result<&[u8], ReadError> {
@@ -42,6 +82,48 @@ impl Bytes for &[u8] {
             .ok()
             .and_then(|at| self.get(at..))
             .unwrap_or_default())
+    }
+}
+
+/// What to do with a capture that holds keys to its own ciphertext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Secrets {
+    /// All of it is readable with them, so all of it stays.
+    #[default]
+    Keep,
+    /// Slim it all the same.
+    Ignore,
+}
+
+/// A reader for the container that a capture is in.
+#[derive(Debug)]
+pub enum Reader<B> {
+    /// Classic pcap.
+    Pcap(pcap::Reader<B>),
+    /// pcapng.
+    Pcapng(pcapng::Reader<B>),
+}
+
+impl<B: Bytes> Reader<B> {
+    /// Looks at the first bytes and reads what stands before the packets.
+    ///
+    /// # Errors
+    /// When they are no container's, one's that is not read, or cannot be read.
+    pub fn open(mut bytes: B, secrets: Secrets) -> Result<Self, Error> {
+        Ok(match format::detect(bytes.window(0, format::LONGEST)?)? {
+            Format::Pcap => Self::Pcap(pcap::Reader::new(bytes)?),
+            Format::Pcapng => Self::Pcapng(pcapng::Reader::new(bytes, secrets)?),
+        })
+    }
+}
+
+/// When the last packet of a capture was captured, since the epoch, where that can be told from its beginning `head`
+/// and its end `end`. The end may begin anywhere behind the first [`pcap::FILE_HEADER`] bytes.
+#[must_use]
+pub fn last_timestamp(head: &[u8], end: &[u8]) -> Option<Duration> {
+    match format::detect(head).ok()? {
+        Format::Pcap => pcap::Layout::parse(head).ok()?.last_timestamp(end),
+        Format::Pcapng => pcapng::last::last_timestamp(head, end),
     }
 }
 
@@ -62,6 +144,27 @@ pub enum ReadError {
     Shrunk {
         /// Where it ends.
         position: u64,
+    },
+    /// A compressed stream is damaged, or ends early.
+    #[error("the {compression} stream is damaged or cut short at byte {position}")]
+    Compressed {
+        /// How it is compressed.
+        compression: &'static str,
+        /// Up to where in the file it was read.
+        position: u64,
+        /// What the decoder said.
+        #[source]
+        source: io::Error,
+    },
+    /// A compressed capture expands to more than it may.
+    #[error(
+        "the first {position} bytes expand to {expanded} and more, which max_expansion_ratio does not allow"
+    )]
+    Expands {
+        /// How much of the file was read, in bytes.
+        position: u64,
+        /// What that expanded to, in bytes.
+        expanded: u64,
     },
     /// Whoever reads was told to let go; the owner of the bytes knows why.
     #[error("interrupted")]
@@ -84,6 +187,20 @@ pub enum Error {
         position: u64,
         /// What it claims.
         length: u32,
+    },
+    /// A block that breaks the rules of its container.
+    #[error("damaged at byte {position}: {reason}")]
+    Malformed {
+        /// Where it begins.
+        position: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The capture holds keys to its own ciphertext, which is readable therefore.
+    #[error("decryption secrets at byte {position}")]
+    Secrets {
+        /// Where the first of them begin.
+        position: u64,
     },
     /// The bytes could not be had.
     #[error(transparent)]

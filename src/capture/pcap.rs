@@ -1,28 +1,33 @@
 //! Classic pcap: a 24-byte file header, then records of a 16-byte header and a frame.
 //!
-//! Source: draft-ietf-opsawg-pcap. The file header is read by pcap-parser. Record headers are read here: the reader
+//! Source: draft-ietf-opsawg-pcap, and libpcap's savefile.c for Kuznetzov's modified form, whose record headers have
+//! eight bytes more (interface, protocol, packet type). The file header is read by pcap-parser. Record headers are read here: the reader
 //! needs positions and the torn tail, and walks each record twice, once to find where whole records end and once with
 //! whoever looks at the packets; both walks together cost what one by pcap-parser does (`benches/reader.rs`).
 
+use std::ops::Range;
 use std::time::Duration;
 
-use super::{Bytes, Error, LinkType, MAX_RECORD, Packet, ReadError, format};
+use super::order::Order;
+use super::span::{self, Head, PacketReader, Piece, Record};
+use super::{Bytes, Error, Extent, LinkType, MAX_RECORD, Packet, ReadError, SPAN, format};
 
 /// Length of the file header in bytes.
 pub const FILE_HEADER: usize = 24;
 /// Length of a record header in bytes.
 pub const RECORD_HEADER: usize = 16;
+/// Length of a record header in the modified form.
+pub const MODIFIED_RECORD_HEADER: usize = 24;
 /// Where the captured length stands in a record header.
-pub const CAPTURED_LENGTH: std::ops::Range<usize> = 8..12;
-
-/// How many bytes a span aims to have: a window that stays in the second-level cache together with its result.
-const SPAN: usize = 1 << 19;
+pub const CAPTURED_LENGTH: Range<usize> = 8..12;
 
 /// What the file header says of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// Whether integers have the most significant byte first.
-    pub big_endian: bool,
+    /// Of the integers in headers.
+    pub order: Order,
+    /// How long the header of each record is, in bytes.
+    pub record_header: usize,
     /// Whether the fraction of a timestamp counts nanoseconds, not microseconds.
     pub nanoseconds: bool,
     /// Of every frame.
@@ -37,43 +42,40 @@ impl Layout {
     /// # Errors
     /// When it is another container's, nobody's, or cut short.
     pub fn parse(head: &[u8]) -> Result<Self, Error> {
-        let format::Format::Pcap = format::detect(head)?;
-        let (_, header) = pcap_parser::parse_pcap_header(head)
+        let format::Format::Pcap = format::detect(head)? else {
+            // Whoever reads classic pcap alone says so thereby.
+            return Err(Error::Unsupported("pcapng"));
+        };
+        let modified = format::usual_magic(head);
+        let record_header = if modified.is_some() {
+            MODIFIED_RECORD_HEADER
+        } else {
+            RECORD_HEADER
+        };
+        // But for its magic number, the modified form has the same file header; the parser knows one byte order of it.
+        let usual =
+            modified.map(|usual| [usual, head.get(usual.len()..FILE_HEADER).unwrap_or_default()].concat());
+        let (_, header) = pcap_parser::parse_pcap_header(usual.as_deref().unwrap_or(head))
             .map_err(|_| Error::NotACapture("the pcap file header is cut short"))?;
         // The upper half holds flags (the length of the frame check sequence), no link type.
         let [low, high, ..] = header.network.0.to_le_bytes();
         Ok(Self {
-            big_endian: header.is_bigendian(),
+            order: if header.is_bigendian() {
+                Order::Big
+            } else {
+                Order::Little
+            },
+            record_header,
             nanoseconds: header.is_nanosecond_precision(),
             link_type: LinkType(u16::from_le_bytes([low, high])),
             snaplen: header.snaplen,
         })
     }
 
-    /// A 32-bit integer in this byte order.
-    #[must_use]
-    pub fn u32(self, bytes: [u8; 4]) -> u32 {
-        if self.big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        }
-    }
-
-    /// The bytes of a 32-bit integer in this byte order.
-    #[must_use]
-    pub fn bytes(self, value: u32) -> [u8; 4] {
-        if self.big_endian {
-            value.to_be_bytes()
-        } else {
-            value.to_le_bytes()
-        }
-    }
-
     /// The captured and the wire length in a record header.
     fn lengths(self, header: &[u8; RECORD_HEADER]) -> (u32, u32) {
         let [.., c0, c1, c2, c3, w0, w1, w2, w3] = *header;
-        (self.u32([c0, c1, c2, c3]), self.u32([w0, w1, w2, w3]))
+        (self.order.u32([c0, c1, c2, c3]), self.order.u32([w0, w1, w2, w3]))
     }
 
     /// The timestamp of the last record, since the epoch, where `end` is the end of a capture's records. It may begin
@@ -108,92 +110,65 @@ impl Layout {
     #[must_use]
     pub fn timestamp(self, header: &[u8; RECORD_HEADER]) -> Duration {
         let [s0, s1, s2, s3, f0, f1, f2, f3, ..] = *header;
-        let fraction = u64::from(self.u32([f0, f1, f2, f3])) * if self.nanoseconds { 1 } else { 1000 };
-        Duration::from_secs(self.u32([s0, s1, s2, s3]).into()) + Duration::from_nanos(fraction)
+        let fraction = u64::from(self.order.u32([f0, f1, f2, f3])) * if self.nanoseconds { 1 } else { 1000 };
+        Duration::from_secs(self.order.u32([s0, s1, s2, s3]).into()) + Duration::from_nanos(fraction)
     }
 
     /// How long the record at the beginning of `bytes` is, its header included, if all of the header is there.
     #[must_use]
     pub fn record_length(self, bytes: &[u8]) -> Option<usize> {
         let header = bytes.first_chunk::<RECORD_HEADER>()?;
-        Some(RECORD_HEADER + self.lengths(header).0 as usize)
+        Some(self.record_header + self.lengths(header).0 as usize)
+    }
+}
+
+impl span::Layout for Layout {
+    #[inline]
+    fn first(self, bytes: &[u8]) -> Option<Record> {
+        let length = self.record_length(bytes)?;
+        (length <= bytes.len()).then_some(Record { length, packets: 1 })
+    }
+
+    #[inline]
+    fn packet(self, position: u64, record: &[u8]) -> Option<Packet<'_>> {
+        let (_, wire_length) = self.lengths(record.first_chunk()?);
+        Some(Packet {
+            position,
+            record,
+            frame: record.get(self.record_header..)?,
+            wire_length,
+            snaplen: self.snaplen,
+            link_type: self.link_type,
+        })
+    }
+
+    #[inline]
+    fn append(self, packet: &Packet<'_>, end: usize, out: &mut Vec<u8>) -> Range<usize> {
+        let begin = out.len();
+        let record = packet
+            .record
+            .get(..self.record_header + end)
+            .unwrap_or(packet.record);
+        out.extend_from_slice(record);
+        let captured = u32::try_from(record.len() - self.record_header).unwrap_or(u32::MAX);
+        if let Some(field) = out.get_mut(begin + CAPTURED_LENGTH.start..begin + CAPTURED_LENGTH.end) {
+            field.copy_from_slice(&self.order.bytes(captured));
+        }
+        begin + self.record_header..out.len()
+    }
+
+    #[inline]
+    fn says_the_same(self, before: &Packet<'_>, after: &Packet<'_>) -> bool {
+        let same = |range: Range<usize>| before.record.get(range.clone()) == after.record.get(range);
+        same(0..CAPTURED_LENGTH.start) && same(CAPTURED_LENGTH.end..self.record_header)
     }
 }
 
 /// A run of whole records.
-#[derive(Debug, Clone, Copy)]
-pub struct Span<'a> {
-    /// How the records are to be read.
-    pub layout: Layout,
-    /// Where the first record begins in the capture, in bytes.
-    pub position: u64,
-    /// How many records there are.
-    pub packets: u64,
-    /// The records.
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Span<'a> {
-    /// As many whole records as `bytes` begins with. What follows them is no part of the span.
-    #[must_use]
-    pub fn of(layout: Layout, position: u64, bytes: &'a [u8]) -> Self {
-        let (mut end, mut packets) = (0, 0);
-        while let Some(rest) = bytes.get(end..)
-            && let Some(length) = layout.record_length(rest)
-            && length <= rest.len()
-        {
-            end += length;
-            packets += 1;
-        }
-        Self {
-            layout,
-            position,
-            packets,
-            bytes: bytes.get(..end).unwrap_or_default(),
-        }
-    }
-
-    /// The packets of this span, in file order.
-    #[must_use]
-    pub fn packets(&self) -> Packets<'a> {
-        Packets {
-            layout: self.layout,
-            position: self.position,
-            rest: self.bytes,
-        }
-    }
-}
+pub type Span<'a> = span::Span<'a, Layout>;
 
 /// The packets of a span.
-#[derive(Debug, Clone)]
-pub struct Packets<'a> {
-    layout: Layout,
-    position: u64,
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Packets<'a> {
-    type Item = Packet<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Packet<'a>> {
-        let header = self.rest.first_chunk::<RECORD_HEADER>()?;
-        let (captured, wire_length) = self.layout.lengths(header);
-        let (record, rest) = self.rest.split_at_checked(RECORD_HEADER + captured as usize)?;
-        let frame = record.get(RECORD_HEADER..)?;
-        let packet = Packet {
-            position: self.position,
-            record,
-            frame,
-            wire_length,
-            snaplen: self.layout.snaplen,
-            link_type: self.layout.link_type,
-        };
-        self.position += record.len() as u64;
-        self.rest = rest;
-        Some(packet)
-    }
-}
+pub type Packets<'a> = span::Packets<'a, Layout>;
 
 /// Reads a capture span by span.
 #[derive(Debug)]
@@ -201,6 +176,8 @@ pub struct Reader<B> {
     bytes: B,
     layout: Layout,
     header: [u8; FILE_HEADER],
+    /// Whether it was given as a piece.
+    header_given: bool,
     position: u64,
 }
 
@@ -219,6 +196,7 @@ impl<B: Bytes> Reader<B> {
             bytes,
             layout,
             header,
+            header_given: false,
             position: FILE_HEADER as u64,
         })
     }
@@ -249,7 +227,14 @@ impl<B: Bytes> Reader<B> {
     /// When a record is longer than [`MAX_RECORD`], or so much follows a torn one that it is not the last; when
     /// reading fails.
     pub fn next_span(&mut self) -> Result<Option<Span<'_>>, Error> {
-        let left = self.bytes.len().saturating_sub(self.position);
+        match self.look()? {
+            Some(want) => Ok(Some(self.take(want)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// How long a window must be for the next record; `None` where no whole one follows.
+    fn look(&mut self) -> Result<Option<usize>, Error> {
         let mut want = SPAN;
         // A record that is longer than the window asks for a longer window, once.
         loop {
@@ -257,27 +242,29 @@ impl<B: Bytes> Reader<B> {
             let Some(length) = self.layout.record_length(window) else {
                 return Ok(None);
             };
-            let torn = length as u64 > left;
-            if length.min(usize::try_from(left).unwrap_or(usize::MAX)) > MAX_RECORD {
-                let length = u32::try_from(length - RECORD_HEADER).unwrap_or(u32::MAX);
-                return Err(Error::Damaged {
-                    position: self.position,
-                    length,
-                });
+            let have = window.len();
+            match Extent::of(&self.bytes, self.position, length, have) {
+                Extent::Whole if length <= MAX_RECORD => return Ok(Some(want)),
+                Extent::Needs(more) => want = more,
+                Extent::Torn => return Ok(None),
+                Extent::Whole | Extent::TooLong => {
+                    let length = u32::try_from(length - self.layout.record_header).unwrap_or(u32::MAX);
+                    return Err(Error::Damaged {
+                        position: self.position,
+                        length,
+                    });
+                }
             }
-            if torn {
-                return Ok(None);
-            }
-            if length <= window.len() {
-                break;
-            }
-            want = length;
         }
+    }
+
+    /// The whole records in the next `want` bytes.
+    fn take(&mut self, want: usize) -> Result<Span<'_>, Error> {
         let window = self.bytes.window(self.position, want)?;
         let window = window.get(..want.max(SPAN)).unwrap_or(window);
         let span = Span::of(self.layout, self.position, window);
         self.position += span.bytes.len() as u64;
-        Ok(Some(span))
+        Ok(span)
     }
 
     /// After the last span: the next piece of the torn tail, the bytes of a record that is not whole.
@@ -292,12 +279,45 @@ impl<B: Bytes> Reader<B> {
     }
 }
 
+impl<B: Bytes> PacketReader for Reader<B> {
+    type Layout<'a>
+        = Layout
+    where
+        Self: 'a;
+
+    fn next_piece(&mut self) -> Result<Option<Piece<'_, Layout>>, Error> {
+        if !std::mem::replace(&mut self.header_given, true) {
+            return Ok(Some(Piece::Head(Head {
+                position: 0,
+                bytes: &self.header,
+                untrue: None,
+            })));
+        }
+        if let Some(want) = self.look()? {
+            return Ok(Some(Piece::Span(self.take(want)?)));
+        }
+        let position = self.position;
+        Ok(self.next_of_tail()?.map(|bytes| {
+            Piece::Tail(Head {
+                position,
+                bytes,
+                untrue: None,
+            })
+        }))
+    }
+
+    fn link_types(&self) -> impl Iterator<Item = LinkType> {
+        std::iter::once(self.layout.link_type)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LAYOUT: Layout = Layout {
-        big_endian: false,
+        order: Order::Little,
+        record_header: RECORD_HEADER,
         nanoseconds: false,
         link_type: LinkType::ETHERNET,
         snaplen: 65_535,
@@ -307,7 +327,7 @@ mod tests {
         let length = u32::try_from(frame.len()).unwrap();
         let mut record: Vec<u8> = [seconds, 500_000, length, length]
             .iter()
-            .flat_map(|field| LAYOUT.bytes(*field))
+            .flat_map(|field| LAYOUT.order.bytes(*field))
             .collect();
         record.extend_from_slice(frame);
         record

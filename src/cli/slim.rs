@@ -12,7 +12,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use super::policy::{self, PolicyArgs};
 use super::{Explain, Restore, Stream, number, one_of};
 use crate::budget::Limits;
-use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
+use crate::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
 use crate::report::progress::When;
@@ -136,6 +136,13 @@ struct SlimmingArgs {
     #[arg(long, value_name = "HOW")]
     #[arg(value_parser = one_of::<HardLinks>(), default_value = HardLinks::default().word())]
     hard_links: HardLinks,
+    /// What to do with a pcapng capture that holds decryption secrets: leave it whole, or slim it all the same
+    #[arg(long, value_name = "HOW", value_parser = one_of::<Secrets>(), default_value = Secrets::default().word())]
+    secrets: Secrets,
+    /// How many times its size a compressed capture may expand to, beyond 1 GiB
+    #[arg(long, value_name = "N", default_value_t = MAX_EXPANSION_RATIO, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    max_expansion_ratio: u32,
 }
 
 #[derive(Debug, Args)]
@@ -207,6 +214,8 @@ impl From<Slim> for Request {
             verify: slim.slimming.verify,
             io_mode,
             hard_links: slim.slimming.hard_links,
+            secrets: slim.slimming.secrets,
+            max_expansion_ratio: slim.slimming.max_expansion_ratio,
             marker_owner: None,
             min_free: 0,
             check_only: slim.run.check_only,
@@ -267,6 +276,8 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
             "staging",
             "verify",
             "hard_links",
+            "secrets",
+            "max_expansion_ratio",
             "max_io_mbps",
             "max_cpu_percent",
             "cpu_backoff_above",
@@ -352,6 +363,8 @@ mod tests {
             verify: Verify::Full,
             io_mode: IoMode::Buffered,
             hard_links: HardLinks::Skip,
+            secrets: Secrets::Keep,
+            max_expansion_ratio: MAX_EXPANSION_RATIO,
             marker_owner: None,
             min_free: 0,
             check_only: false,
@@ -384,7 +397,7 @@ mod tests {
             "--dir d --workers 4 --age-minutes 15 --recursive --check-only --output json --max-io-mbps 1.5 \
              --max-cpu-percent 25 --cpu-backoff-above 70 --cpu-backoff-strength 1.0 --mmap \
              --policy reference --lengths preserve --staging markers --verify count --progress never \
-             --hard-links replace --dry-run",
+             --hard-links replace --secrets ignore --max-expansion-ratio 9 --dry-run",
         );
         let options = &request.options;
         assert_eq!(
@@ -392,8 +405,13 @@ mod tests {
             (Lengths::Preserve, Staging::Markers)
         );
         assert_eq!(
-            (options.verify, options.hard_links),
-            (Verify::Count, HardLinks::Replace)
+            (
+                options.verify,
+                options.hard_links,
+                options.secrets,
+                options.max_expansion_ratio
+            ),
+            (Verify::Count, HardLinks::Replace, Secrets::Ignore, 9)
         );
         assert_eq!(
             (options.io_mode, options.check_only, request.dry_run),
@@ -458,6 +476,7 @@ mod tests {
             "--cpu-backoff-strength 1.01",
             "--cpu-backoff-strength -0.1",
             "--cpu-backoff-strength NaN",
+            "--max-expansion-ratio 1",
         ];
         for line in lines {
             let error = read(&format!("--dir d {line}")).unwrap_err();

@@ -25,6 +25,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 
+use crate::capture::{Bytes, ReadError};
 use disk::{Attributes, Directory, Disk, Identity};
 
 /// What is appended to a capture's name for its staging file.
@@ -198,6 +199,21 @@ impl<D: Disk> Staging<'_, D> {
         Ok(Verified(self))
     }
 
+    /// Writes what is pending; gives all that was written, to be read again.
+    ///
+    /// # Errors
+    /// As [`Staging::append`].
+    pub fn written(&mut self) -> Result<Written<'_, D>, Error> {
+        self.write(self.pending.len())?;
+        Ok(Written {
+            disk: self.disk,
+            file: &self.file,
+            length: self.written,
+            block: Vec::new(),
+            begin: 0,
+        })
+    }
+
     /// Writes the first `length` pending bytes, and reads them back.
     fn write(&mut self, length: usize) -> Result<(), Error> {
         let Self {
@@ -235,6 +251,38 @@ impl<D: Disk> Staging<'_, D> {
     fn abandon_name(mut self) -> Error {
         self.renamed = true;
         Error::Staged
+    }
+}
+
+/// What was written to a staging file.
+#[derive(Debug)]
+pub struct Written<'a, D> {
+    disk: &'a D,
+    file: &'a File,
+    length: u64,
+    /// What was read last, from `begin` on.
+    block: Vec<u8>,
+    begin: u64,
+}
+
+impl<D: Disk> Bytes for Written<'_, D> {
+    fn len(&self) -> Option<u64> {
+        Some(self.length)
+    }
+
+    fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
+        let left = usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX);
+        let at = usize::try_from(position - self.begin.min(position)).unwrap_or(usize::MAX);
+        let is_there = position >= self.begin && self.block.len().saturating_sub(at) >= want.min(left);
+        if !is_there {
+            self.block.resize(want.max(BLOCK).min(left), 0);
+            self.begin = position;
+            self.disk
+                .read(self.file, &mut self.block, position)
+                .map_err(|source| ReadError::Io { position, source })?;
+            return Ok(&self.block);
+        }
+        Ok(self.block.get(at..).unwrap_or_default())
     }
 }
 

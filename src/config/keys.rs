@@ -173,6 +173,21 @@ pub(super) const CAPTURE: &[Key<Watch>] = &[
         read: |watch, value| set(&mut watch.hard_links, value::word(value)),
         show: |watch| quoted(watch.hard_links.word()),
     },
+    Key {
+        name: "secrets",
+        read: |watch, value| set(&mut watch.secrets, value::word(value)),
+        show: |watch| quoted(watch.secrets.word()),
+    },
+    Key {
+        name: "max_expansion_ratio",
+        read: |watch, value| {
+            set(
+                &mut watch.max_expansion_ratio,
+                value::whole(value, "", 2..=1_000_000),
+            )
+        },
+        show: |watch| watch.max_expansion_ratio.to_string(),
+    },
 ];
 
 /// Each `[[watch]]` only: what is accepted for one directory is not accepted for all.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::budget::Limits;
-use crate::job::{HardLinks, IoMode, Staging, Verify};
+use crate::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Secrets, Staging, Verify};
 use crate::slim::policy::evidence::Options as EvidenceOptions;
 use crate::slim::policy::keep::Rules;
 use crate::slim::{Lengths, PolicyName};
@@ -79,6 +79,10 @@ pub struct Watch {
     pub verify: Verify,
     /// What to do with a capture that has several names.
     pub hard_links: HardLinks,
+    /// What to do with decryption secrets in a capture.
+    pub secrets: Secrets,
+    /// How many times its size a compressed capture may expand to, beyond 1 GiB.
+    pub max_expansion_ratio: u32,
     /// Whether it is accepted that what watches the directory takes slimmed captures for new ones.
     pub reingest: Reingest,
 }
@@ -104,6 +108,8 @@ impl Default for Watch {
             marker_owner: MarkerOwner::default(),
             verify: Verify::Full,
             hard_links: HardLinks::Skip,
+            secrets: Secrets::Keep,
+            max_expansion_ratio: MAX_EXPANSION_RATIO,
             reingest: Reingest::Refused,
         }
     }

@@ -65,6 +65,8 @@ impl Place {
             verify: watch.verify,
             io_mode: settings.budget.io_mode(),
             hard_links: watch.hard_links,
+            secrets: watch.secrets,
+            max_expansion_ratio: watch.max_expansion_ratio,
             marker_owner: watch.marker_owner.resolve(),
             min_free: settings.budget.min_free,
             check_only: false,

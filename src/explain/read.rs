@@ -12,8 +12,9 @@ use super::Request;
 use super::account::Account;
 use super::gather::{Gathering, MOST_FLOWS};
 use crate::budget::{Budget, Limits};
-use crate::capture::pcap::Reader;
-use crate::capture::{self, ReadError};
+use crate::capture::compression::{Limit, Plain};
+use crate::capture::span::PacketReader;
+use crate::capture::{self, ReadError, Reader, Secrets};
 use crate::commit::disk::Directory;
 use crate::commit::marker::{self, State};
 use crate::input::{self, Gate, Source};
@@ -21,6 +22,7 @@ use crate::oneshot::Capture;
 use crate::slim::Pass;
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
+use crate::slim::policy::whole::Whole;
 use crate::slim::policy::{Policy, PolicyName};
 
 /// Why there is no account of a capture.
@@ -75,13 +77,21 @@ pub(super) fn read(
         AtomicU64::new(0),
     );
     let gate = Gate::new(&leased, &never, &budget);
-    let reader = Reader::new(Source::new(&gate, false, &read))?;
-    let account = match request.policy {
-        PolicyName::Reference => pass(reader, Reference, number, request, progress),
-        PolicyName::Evidence => {
-            let policy = Evidence::new(EvidenceOptions::default());
-            pass(reader, policy, number, request, progress)
-        }
+    let open = |secrets| {
+        let plain = Plain::open(Source::new(&gate, false, &read), Limit::NONE)?;
+        Reader::open(plain, secrets)
+    };
+    let account = match open(Secrets::Keep)? {
+        Reader::Pcap(reader) => by_policy(reader, number, request, progress),
+        Reader::Pcapng(reader) => by_policy(reader, number, request, progress),
+    };
+    let account = match account {
+        // Slimming leaves such a capture whole.
+        Err(Error::Capture(capture::Error::Secrets { .. })) => match open(Secrets::Ignore)? {
+            Reader::Pcap(reader) => pass(reader, Whole, number, request, progress),
+            Reader::Pcapng(reader) => pass(reader, Whole, number, request, progress),
+        },
+        account => account,
     }?;
     Ok(Read {
         account,
@@ -96,9 +106,24 @@ fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsS
     Ok((directory, name))
 }
 
+fn by_policy<R: PacketReader>(
+    reader: R,
+    number: usize,
+    request: &Request,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Account, Error> {
+    match request.policy {
+        PolicyName::Reference => pass(reader, Reference, number, request, progress),
+        PolicyName::Evidence => {
+            let policy = Evidence::new(EvidenceOptions::default());
+            pass(reader, policy, number, request, progress)
+        }
+    }
+}
+
 /// The pass that slimming would make; what it writes is thrown away.
-fn pass<P: Policy>(
-    mut reader: Reader<Source<'_>>,
+fn pass<R: PacketReader, P: Policy>(
+    mut reader: R,
     policy: P,
     number: usize,
     request: &Request,
@@ -108,15 +133,10 @@ fn pass<P: Policy>(
     let policy = gathering.overhear(policy);
     let mut pass = Pass::new(policy, request.lengths, &mut gathering);
     let mut slimmed = Vec::new();
-    pass.header(reader.header(), &mut slimmed);
-    while let Some(span) = reader.next_span()? {
+    while let Some(piece) = reader.next_piece()? {
         slimmed.clear();
-        pass.span(&span, &mut slimmed);
+        pass.piece(&piece, &mut slimmed);
         progress(pass.summary().bytes_in);
-    }
-    while let Some(piece) = reader.next_of_tail()? {
-        slimmed.clear();
-        pass.tail(piece, &mut slimmed);
     }
     let summary = pass.summary();
     Ok(gathering.finish(&summary, number, request.top))

@@ -4,7 +4,9 @@
 //! held against the original while that is still in memory, commits, and marks. Every error is sorted here into what
 //! it means for the capture: skipped for now, worth another try, or given up for good.
 
+mod judging;
 mod options;
+mod output;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -16,8 +18,9 @@ use std::time::{Duration, Instant};
 
 use crate::alerts::{self, Alerted};
 use crate::budget::Budget;
-use crate::capture::pcap::Reader;
-use crate::capture::{self, ReadError};
+use crate::capture::compression::{Compression, Limit, Plain};
+use crate::capture::span::{PacketReader, Piece};
+use crate::capture::{self, LinkType, ReadError, Reader};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
@@ -25,14 +28,18 @@ use crate::commit::{self, Original, Staging as StagingFile};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
 use crate::slim::dissect;
-use crate::slim::policy::evidence::Evidence;
-use crate::slim::policy::keep::{Flows, Keeping};
-use crate::slim::policy::reference::Reference;
-use crate::slim::policy::{Policy, PolicyName};
+use crate::slim::policy::Policy;
+use crate::slim::policy::keep::Flows;
+use crate::slim::policy::whole::Whole;
 use crate::slim::verify::{self, Broken, Depth};
 use crate::slim::{Pass, Summary};
 use crate::words::Word;
-pub use options::{HardLinks, IoMode, Judging, Options, Staging, Verify};
+pub use judging::{Judging, UnderPolicy};
+pub use options::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
+use output::Output;
+
+/// How many bytes a compressed capture may expand to, however small it is.
+const ALWAYS_EXPANDED: u64 = 1 << 30;
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
@@ -76,6 +83,12 @@ enum Error {
     Capture(#[from] capture::Error),
     #[error(transparent)]
     Commit(#[from] commit::Error),
+    #[error("cannot compress the slimmed capture")]
+    Compress(#[source] io::Error),
+    #[error("the slimmed capture cannot be expanded again")]
+    Unpack(#[source] ReadError),
+    #[error("the slimmed capture does not expand to what was compressed at byte {position}")]
+    Repacked { position: u64 },
     #[error("verification failed: {0}")]
     Broken(#[from] Broken),
     #[error("skipped")]
@@ -171,7 +184,9 @@ fn status(error: &Error, stop: &AtomicBool) -> Status {
 /// Whether trying again cannot help until the capture changes.
 fn is_permanent(error: &Error) -> bool {
     match error {
-        Error::Capture(capture::Error::Read(_)) => false,
+        Error::Capture(capture::Error::Read(error)) => {
+            matches!(error, ReadError::Compressed { .. } | ReadError::Expands { .. })
+        }
         Error::Capture(_) | Error::Broken(_) | Error::Input(input::Error::NotAFile) => true,
         Error::Input(input::Error::Io { source, .. }) => {
             source.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
@@ -197,6 +212,39 @@ struct Told {
     figures: Figures,
     notes: Vec<Note>,
     throttled: Duration,
+}
+
+/// A capture that is being read.
+struct Opened<'g> {
+    /// Whether the page cache held it before.
+    is_cached: bool,
+    compression: Option<Compression>,
+    reader: Reader<Plain<'g, Source<'g>>>,
+}
+
+/// What a pass over a capture found.
+struct Judged {
+    summary: Summary,
+    /// How long the output is, in bytes.
+    written: u64,
+    torn: Option<Note>,
+    /// Of all its interfaces.
+    link_types: Vec<LinkType>,
+}
+
+/// What is done with a capture under whichever policy.
+struct Stream<'a, 'o, 's, D: Disk, R> {
+    job: &'a Job<'a, D>,
+    reader: R,
+    output: Output<'o, 's, D>,
+}
+
+impl<D: Disk, R: PacketReader> UnderPolicy for Stream<'_, '_, '_, D, R> {
+    type Outcome = Result<Judged, Error>;
+
+    fn under<P: Policy>(self, policy: P) -> Self::Outcome {
+        self.job.stream(self.reader, policy, self.output)
+    }
 }
 
 /// Everything that one run needs.
@@ -258,11 +306,9 @@ impl<D: Disk> Job<'_, D> {
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
-        let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
-        let is_cached = source.residence().is_held();
-        let reader = Reader::new(source)?;
+        let opened = self.open(&gate, self.options.secrets)?;
         if self.options.check_only {
-            return self.judge(reader, alerted, &gate, None::<&mut StagingFile<'_, D>>, told);
+            return self.judge(opened, alerted, &gate, None::<&mut StagingFile<'_, D>>, told);
         }
         self.leave_space(directory, leased.capture.identity.size)?;
         let markers =
@@ -271,10 +317,10 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         };
-        if !is_cached {
+        if !opened.is_cached {
             staging.leave_no_trace_in_the_cache();
         }
-        self.judge(reader, alerted, &gate, Some(&mut staging), told)?;
+        self.judge(opened, alerted, &gate, Some(&mut staging), told)?;
         let capture = leased.release();
         let mut identity = capture.identity;
         if told.figures.bytes_out < told.figures.bytes_in {
@@ -294,41 +340,59 @@ impl<D: Disk> Job<'_, D> {
         Ok(())
     }
 
+    fn open<'g>(&'g self, gate: &'g Gate<'_>, secrets: Secrets) -> Result<Opened<'g>, Error> {
+        let source = Source::new(gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
+        let limit = Limit {
+            ratio: self.options.max_expansion_ratio.into(),
+            always: ALWAYS_EXPANDED,
+        };
+        let is_cached = source.residence().is_held();
+        let plain = Plain::open(source, limit)?;
+        Ok(Opened {
+            is_cached,
+            compression: plain.compression(),
+            reader: Reader::open(plain, secrets)?,
+        })
+    }
+
     /// Takes every packet through the policy and, where there is one, into the staging file.
     fn judge(
         &self,
-        reader: Reader<Source<'_>>,
+        opened: Opened<'_>,
         alerted: Vec<Arc<Flows>>,
         gate: &Gate<'_>,
         staging: Option<&mut StagingFile<'_, D>>,
         told: &mut Told,
     ) -> Result<(), Error> {
-        let link_type = reader.layout().link_type;
-        let evidence = || Evidence::new(self.options.judging.evidence);
-        let rules = &self.options.judging.keep;
-        let judged = match (
-            self.options.judging.policy,
-            rules.is_empty() && alerted.is_empty(),
-        ) {
-            (PolicyName::Reference, true) => self.stream(reader, Reference, gate, staging),
-            (PolicyName::Evidence, true) => self.stream(reader, evidence(), gate, staging),
-            (PolicyName::Reference, false) => {
-                let policy = Keeping::new(rules.clone(), alerted, Reference);
-                self.stream(reader, policy, gate, staging)
+        let compression = opened.compression;
+        let output = Output::new(staging, compression, gate)?;
+        let judged = match opened.reader {
+            Reader::Pcap(reader) => self.by_policy(reader, alerted, output),
+            Reader::Pcapng(reader) => self.by_policy(reader, alerted, output),
+        };
+        let judged = match judged {
+            Err(Error::Capture(capture::Error::Secrets { position })) => {
+                told.notes.push(Note::Secrets { position });
+                self.count(gate)
             }
-            (PolicyName::Evidence, false) => {
-                let policy = Keeping::new(rules.clone(), alerted, evidence());
-                self.stream(reader, policy, gate, staging)
-            }
+            judged => judged,
         };
         told.throttled += gate.throttled();
-        let (summary, torn) = judged?;
+        let Judged {
+            summary,
+            written,
+            torn,
+            link_types,
+        } = judged?;
         let Summary {
-            packets,
-            truncated,
-            bytes_in,
-            bytes_out,
+            packets, truncated, ..
         } = summary;
+        let (bytes_in, bytes_out) = match compression {
+            None => (summary.bytes_in, summary.bytes_out),
+            // To compress it better is no reason to write it anew.
+            Some(_) if truncated == 0 => (told.figures.bytes_in, told.figures.bytes_in),
+            Some(_) => (told.figures.bytes_in, written.min(told.figures.bytes_in)),
+        };
         told.figures = Figures {
             packets,
             truncated,
@@ -336,61 +400,76 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        let scope = match self.options.judging.policy {
-            PolicyName::Reference => Reference::SCOPE,
-            PolicyName::Evidence => Evidence::SCOPE,
-        };
-        if !dissect::knows(link_type, scope) {
-            told.notes.push(Note::LinkType(link_type.0));
-        } else if truncated == 0 {
+        let scope = self.options.judging.scope();
+        let mut unknown = link_types
+            .into_iter()
+            .filter(|&link_type| !dissect::knows(link_type, scope))
+            .peekable();
+        if unknown.peek().is_none() && truncated == 0 {
             told.notes.push(Note::NothingToCut);
         }
+        told.notes
+            .extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
         Ok(())
     }
 
-    fn stream<P: Policy>(
+    /// Counts the packets of a capture of which everything stays.
+    fn count(&self, gate: &Gate<'_>) -> Result<Judged, Error> {
+        let output = Output::new(None, None, gate)?;
+        match self.open(gate, Secrets::Ignore)?.reader {
+            Reader::Pcap(reader) => self.stream(reader, Whole, output),
+            Reader::Pcapng(reader) => self.stream(reader, Whole, output),
+        }
+    }
+
+    fn by_policy<R: PacketReader>(
         &self,
-        mut reader: Reader<Source<'_>>,
+        reader: R,
+        alerted: Vec<Arc<Flows>>,
+        output: Output<'_, '_, D>,
+    ) -> Result<Judged, Error> {
+        let stream = Stream {
+            job: self,
+            reader,
+            output,
+        };
+        self.options.judging.apply(alerted, stream)
+    }
+
+    fn stream<R: PacketReader, P: Policy>(
+        &self,
+        mut reader: R,
         policy: P,
-        gate: &Gate<'_>,
-        mut staging: Option<&mut StagingFile<'_, D>>,
-    ) -> Result<(Summary, Option<Note>), Error> {
+        mut output: Output<'_, '_, D>,
+    ) -> Result<Judged, Error> {
         let lengths = self.options.lengths;
         let depth = match self.options.verify {
             Verify::Full => Depth::Full,
             Verify::Count => Depth::Headers,
         };
         let mut pass = Pass::new(policy, lengths, ());
-        let mut scratch = Vec::new();
-        let mut produce = |fill: &mut dyn FnMut(&mut Vec<u8>),
-                           holds: &dyn Fn(&[u8]) -> Result<(), Broken>| {
-            let Some(staging) = &mut staging else {
-                scratch.clear();
-                fill(&mut scratch);
-                return Ok(());
-            };
-            let appended = staging.append(|out| fill(out), |out| holds(out).map_err(Error::from))?;
-            Ok::<(), Error>(gate.pass(appended)?)
-        };
-        let header = *reader.header();
-        produce(&mut |out| pass.header(&header, out), &|out| {
-            verify::copy(&header, out, 0)
-        })?;
-        while let Some(span) = reader.next_span()? {
-            produce(&mut |out| pass.span(&span, out), &|out| {
-                verify::span(&span, out, P::SCOPE, lengths, depth)
-            })?;
+        let mut tail = None;
+        while let Some(piece) = reader.next_piece()? {
+            if let Piece::Tail(piece) = &piece {
+                tail.get_or_insert((piece.position, pass.summary().bytes_in));
+            }
+            output.append(
+                |out| pass.piece(&piece, out),
+                |out| verify::piece(&piece, out, P::SCOPE, lengths, depth).map_err(Error::from),
+            )?;
         }
-        let position = reader.position();
-        let whole = pass.summary().bytes_in;
-        while let Some(piece) = reader.next_of_tail()? {
-            produce(&mut |out| pass.tail(piece, out), &|out| {
-                verify::copy(piece, out, position)
-            })?;
-        }
+        let written = output.finish()?;
         let summary = pass.summary();
-        let bytes = summary.bytes_in - whole;
-        Ok((summary, (bytes > 0).then_some(Note::TornTail { position, bytes })))
+        let torn = tail.map(|(position, whole)| Note::TornTail {
+            position,
+            bytes: summary.bytes_in - whole,
+        });
+        Ok(Judged {
+            summary,
+            written,
+            torn,
+            link_types: reader.link_types().collect(),
+        })
     }
 
     /// Refuses where the staging file could fill the file system.

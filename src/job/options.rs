@@ -2,12 +2,9 @@
 //!
 //! What the choices mean is done by the rest of the job; how they are written is the business of `cli` and `config`.
 
-use std::sync::Arc;
-
-use crate::alerts;
-use crate::slim::policy::evidence::Options as EvidenceOptions;
-use crate::slim::policy::keep::Rules;
-use crate::slim::{Lengths, PolicyName};
+use super::Judging;
+pub use crate::capture::Secrets;
+use crate::slim::Lengths;
 use crate::words::Word;
 
 /// Where the staging file is made.
@@ -62,17 +59,11 @@ impl Word for HardLinks {
     const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
 }
 
-/// What decides over packets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judging {
-    /// Which policy judges them.
-    pub policy: PolicyName,
-    /// How the evidence policy does.
-    pub evidence: EvidenceOptions,
-    /// What stays whole, whatever the policy decides.
-    pub keep: Rules,
-    /// The files that name flows which stay whole; shared by all captures, for what was read of them is held.
-    pub keep_flows_of: Arc<alerts::Files>,
+/// The default of `max_expansion_ratio`: about what deflate can do at most; real traffic comes nowhere near.
+pub const MAX_EXPANSION_RATIO: u32 = 1000;
+
+impl Word for Secrets {
+    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("ignore", Self::Ignore)];
 }
 
 /// How one capture is to be slimmed.
@@ -90,6 +81,10 @@ pub struct Options {
     pub io_mode: IoMode,
     /// What to do with several names.
     pub hard_links: HardLinks,
+    /// What to do with decryption secrets in a capture.
+    pub secrets: Secrets,
+    /// How many times its size a compressed capture may expand to, beyond 1 GiB.
+    pub max_expansion_ratio: u32,
     /// User and group ids that own markers and their directory; `None` leaves them to this process.
     pub marker_owner: Option<(u32, u32)>,
     /// Free space, in bytes, that must remain on the file system in the worst case.

@@ -109,6 +109,11 @@ pub enum Note {
         /// How many lines.
         lines: u64,
     },
+    /// The capture holds keys to its own ciphertext, so every frame was kept whole.
+    Secrets {
+        /// Where the first of them begin.
+        position: u64,
+    },
     /// No policy understands this link type yet, so every frame was kept whole.
     LinkType(u16),
     /// Slimming made the capture no smaller, so it was only marked.

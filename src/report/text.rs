@@ -138,6 +138,10 @@ pub(super) fn note(note: &Note) -> String {
                 printable(file)
             )
         }
+        Note::Secrets { position } => format!(
+            "decryption secrets at position {}: every frame kept whole",
+            count(*position)
+        ),
         Note::LinkType(number) => format!("link type {number} is not understood yet: every frame kept whole"),
         Note::NothingToCut => "nothing to cut".to_owned(),
         Note::Unmarked(reason) => format!("not marked as slimmed: {}", printable_text(reason)),

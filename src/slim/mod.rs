@@ -13,7 +13,7 @@ pub mod rewrite;
 pub mod verify;
 
 use crate::capture::Packet;
-use crate::capture::pcap::{FILE_HEADER, Span};
+use crate::capture::span::{Head, Layout, Piece, Span};
 use crate::words::Word;
 pub use policy::PolicyName;
 use policy::{Policy, Verdict};
@@ -43,7 +43,7 @@ pub struct Summary {
     pub packets: u64,
     /// Packets that were cut.
     pub truncated: u64,
-    /// Bytes of the capture so far, file header and torn tail included.
+    /// Bytes of the capture so far, its headers and torn tail included.
     pub bytes_in: u64,
     /// Bytes of the slimmed capture so far.
     pub bytes_out: u64,
@@ -106,26 +106,23 @@ impl<P: Policy, S: Sink> Pass<P, S> {
         self.summary
     }
 
-    /// The file header, which is copied as it is, appended to `out`.
-    pub fn header(&mut self, header: &[u8; FILE_HEADER], out: &mut Vec<u8>) {
-        self.copy(header, out);
-    }
-
-    /// A piece of the torn tail, which is copied as it is, appended to `out`.
-    pub fn tail(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.copy(piece, out);
+    /// The slimmed form of a piece of the capture, appended to `out`.
+    pub fn piece<L: Layout>(&mut self, piece: &Piece<'_, L>, out: &mut Vec<u8>) {
+        match piece {
+            Piece::Span(span) => self.span(span, out),
+            Piece::Head(head) | Piece::Tail(head) => self.copy(head, out),
+        }
     }
 
     /// The slimmed form of `span`, appended to `out`: never longer, and as many packets.
-    pub fn span(&mut self, span: &Span<'_>, out: &mut Vec<u8>) {
+    pub fn span<L: Layout>(&mut self, span: &Span<'_, L>, out: &mut Vec<u8>) {
         let begun_at = out.len();
         let begun_position = self.summary.bytes_out;
         // Records that stay as they are are copied in runs; this is where the run begins in the span.
         let mut run = 0;
-        let mut at = 0;
         for packet in span.packets() {
-            let cut = judge(&mut self.policy, &packet);
-            let next = at + packet.record.len();
+            let cut = judge(&mut self.policy, &packet).filter(|cut| span.layout.can_cut(&packet, cut.end));
+            let at = usize::try_from(packet.position - span.position).unwrap_or(usize::MAX);
             let mut new_position = begun_position + (out.len() - begun_at + at - run) as u64;
             let mut new_length = packet.frame.len();
             if let Some(cut) = &cut {
@@ -134,7 +131,7 @@ impl<P: Policy, S: Sink> Pass<P, S> {
                 new_length = cut.end;
                 rewrite::append(span.layout, &packet, cut, P::SCOPE, self.lengths, out);
                 self.summary.truncated += 1;
-                run = next;
+                run = at + packet.record.len();
             }
             let verdict = cut.map_or(Verdict::Keep, |cut| cut.verdict);
             self.sink.judged(&Judged {
@@ -143,18 +140,17 @@ impl<P: Policy, S: Sink> Pass<P, S> {
                 new_position,
                 new_length,
             });
-            at = next;
         }
-        out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
+        out.extend_from_slice(span.bytes.get(run..).unwrap_or_default());
         self.summary.packets += span.packets;
         self.summary.bytes_in += span.bytes.len() as u64;
         self.summary.bytes_out += (out.len() - begun_at) as u64;
     }
 
-    fn copy(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(bytes);
-        self.summary.bytes_in += bytes.len() as u64;
-        self.summary.bytes_out += bytes.len() as u64;
+    fn copy(&mut self, head: &Head<'_>, out: &mut Vec<u8>) {
+        head.append(out);
+        self.summary.bytes_in += head.bytes.len() as u64;
+        self.summary.bytes_out += head.bytes.len() as u64;
     }
 }
 

@@ -10,7 +10,7 @@ use super::dissect::network::{PAYLOAD_LENGTH, TOTAL_LENGTH};
 use super::dissect::{self, Datagram, Network, Scope, be16, link};
 use super::policy::evidence::CHECK_SEQUENCE;
 use super::{FLOOR, rewrite};
-use crate::capture::pcap::{CAPTURED_LENGTH, Layout, RECORD_HEADER};
+use crate::capture::pcap::{CAPTURED_LENGTH, Layout};
 use crate::capture::{Error, MAX_RECORD, Packet};
 
 /// What a cut frame's headers say.
@@ -39,11 +39,11 @@ pub fn record(layout: Layout, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<
             length: packet.wire_length,
         });
     }
-    out.resize(begin + RECORD_HEADER + length, 0);
+    out.resize(begin + layout.record_header + length, 0);
     let record = out.get_mut(begin..).unwrap_or_default();
-    if let Some((header, frame)) = record.split_at_mut_checked(RECORD_HEADER) {
+    if let Some((header, frame)) = record.split_at_mut_checked(layout.record_header) {
         if let Some(field) = header.get_mut(CAPTURED_LENGTH) {
-            field.copy_from_slice(&layout.bytes(packet.wire_length));
+            field.copy_from_slice(&layout.order.bytes(packet.wire_length));
         }
         if headers == Headers::Rewritten {
             rewrite::headers(frame, &datagram, Scope::Full);

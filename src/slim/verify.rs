@@ -8,7 +8,7 @@
 use super::dissect::{self, Scope};
 use super::{FLOOR, Lengths, rewrite};
 use crate::capture::Packet;
-use crate::capture::pcap::{CAPTURED_LENGTH, RECORD_HEADER, Span};
+use crate::capture::span::{Head, Layout, Piece, Span, UNSPECIFIED};
 
 /// A promise that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,13 +52,30 @@ pub enum Depth {
     Headers,
 }
 
+/// Checks that `slimmed`, all that was written for `original`, keeps the promises.
+///
+/// # Errors
+/// The first promise that is broken.
+pub fn piece<L: Layout>(
+    original: &Piece<'_, L>,
+    slimmed: &[u8],
+    scope: Scope,
+    lengths: Lengths,
+    depth: Depth,
+) -> Result<(), Broken> {
+    match original {
+        Piece::Span(original) => span(original, slimmed, scope, lengths, depth),
+        Piece::Head(original) | Piece::Tail(original) => copy(original, slimmed),
+    }
+}
+
 /// Checks that `slimmed`, all that was written for `original` by a policy that looks as far as `scope`, keeps the
 /// promises.
 ///
 /// # Errors
 /// The first promise that is broken.
-pub fn span(
-    original: &Span<'_>,
+pub fn span<L: Layout>(
+    original: &Span<'_, L>,
     slimmed: &[u8],
     scope: Scope,
     lengths: Lengths,
@@ -76,9 +93,14 @@ pub fn span(
     if original.bytes == slimmed {
         return Ok(());
     }
+    // What lies between packets: blocks of other kinds.
+    let mut between = (Between::new(original), Between::new(&written));
     for (before, after) in original.packets().zip(written.packets()) {
         let position = before.position;
-        if !same_header(&before, &after) {
+        if between.0.up_to(&before) != between.1.up_to(&after) {
+            return Err(Broken::Copy { position });
+        }
+        if !original.layout.says_the_same(&before, &after) {
             return Err(Broken::Header { position });
         }
         let uncut = before.frame.len() == after.frame.len();
@@ -91,26 +113,66 @@ pub fn span(
             return Err(Broken::Frame { position });
         }
     }
-    Ok(())
-}
-
-/// Checks that bytes which are no packets were copied as they are. `position` is where they lie in the original.
-///
-/// # Errors
-/// [`Broken::Copy`] where they differ.
-pub fn copy(original: &[u8], written: &[u8], position: u64) -> Result<(), Broken> {
-    if original == written {
+    let (before, after) = between;
+    if before.rest() == after.rest() {
         Ok(())
     } else {
+        let position = before.position;
         Err(Broken::Copy { position })
     }
 }
 
-/// Whether everything in a record header but the captured length is equal.
-fn same_header(before: &Packet<'_>, after: &Packet<'_>) -> bool {
-    before.record.get(..CAPTURED_LENGTH.start) == after.record.get(..CAPTURED_LENGTH.start)
-        && before.record.get(CAPTURED_LENGTH.end..RECORD_HEADER)
-            == after.record.get(CAPTURED_LENGTH.end..RECORD_HEADER)
+/// What lies between the packets of a span.
+struct Between<'a> {
+    bytes: &'a [u8],
+    /// Where the span begins.
+    begin: u64,
+    /// Where the last packet ended.
+    position: u64,
+}
+
+impl<'a> Between<'a> {
+    fn new<L>(span: &Span<'a, L>) -> Self {
+        Self {
+            bytes: span.bytes,
+            begin: span.position,
+            position: span.position,
+        }
+    }
+
+    /// The bytes from the last packet to this one.
+    #[inline]
+    fn up_to(&mut self, packet: &Packet<'_>) -> &'a [u8] {
+        let at = |position: u64| usize::try_from(position - self.begin).unwrap_or(usize::MAX);
+        let between = self
+            .bytes
+            .get(at(self.position)..at(packet.position))
+            .unwrap_or_default();
+        self.position = packet.position + packet.record.len() as u64;
+        between
+    }
+
+    /// The bytes behind the last packet.
+    fn rest(&self) -> &'a [u8] {
+        let at = usize::try_from(self.position - self.begin).unwrap_or(usize::MAX);
+        self.bytes.get(at..).unwrap_or_default()
+    }
+}
+
+/// Checks that bytes which are no packets were copied as they are, save a length that is not true any more.
+fn copy(original: &Head<'_>, written: &[u8]) -> Result<(), Broken> {
+    let (from, to) = original.untrue.unwrap_or_default();
+    let same = |range: std::ops::Range<usize>| original.bytes.get(range.clone()) == written.get(range);
+    let is_unspecified = written
+        .get(from..to)
+        .is_some_and(|field| field.iter().all(|&byte| byte == UNSPECIFIED));
+    if original.bytes.len() == written.len() && same(0..from) && is_unspecified && same(to..written.len()) {
+        Ok(())
+    } else {
+        Err(Broken::Copy {
+            position: original.position,
+        })
+    }
 }
 
 /// `Some` where `after` is an allowed cut of the frame of `before`.

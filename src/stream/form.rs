@@ -106,8 +106,8 @@ impl Encoder {
                     } else {
                         time.subsec_micros()
                     };
-                    out.extend(self.layout.bytes(seconds));
-                    out.extend(self.layout.bytes(fraction));
+                    out.extend(self.layout.order.bytes(seconds));
+                    out.extend(self.layout.order.bytes(fraction));
                     out.extend_from_slice(packet.record.get(8..).unwrap_or_default());
                 }
                 Form::Pcapng => self.enhanced_packet(packet.frame, packet.wire_length, time, out),

@@ -11,7 +11,8 @@ use super::Request;
 use super::backlog::Backlog;
 use super::form::Encoder;
 use super::recording::Recording;
-use crate::capture::pcap::{FILE_HEADER, Layout, RECORD_HEADER, Span};
+use crate::capture::pcap::{FILE_HEADER, Layout, Span};
+use crate::capture::span::{Head, Piece};
 use crate::capture::{self, MAX_RECORD};
 use crate::report::printable;
 use crate::slim::policy::Policy;
@@ -114,7 +115,7 @@ impl<P: Policy> Stream<'_, P> {
             if length > MAX_RECORD {
                 return Err(Error::Capture(capture::Error::Damaged {
                     position: self.position,
-                    length: u32::try_from(length - RECORD_HEADER).unwrap_or(u32::MAX),
+                    length: u32::try_from(length - layout.record_header).unwrap_or(u32::MAX),
                 }));
             }
             if length > rest.len() {
@@ -147,7 +148,12 @@ impl<P: Policy> Stream<'_, P> {
         let recording = Recording::begin(self.path, self.request.rotation, encoder.header(header))
             .map_err(|source| unwritten(self.path, source))?;
         self.slimmed.clear();
-        self.pass.header(header, &mut self.slimmed);
+        let head = Head {
+            position: 0,
+            bytes: header,
+            untrue: None,
+        };
+        self.pass.piece(&Piece::<Layout>::Head(head), &mut self.slimmed);
         self.position = FILE_HEADER as u64;
         self.begun = Some((Started { layout, encoder }, recording));
         Ok(FILE_HEADER)

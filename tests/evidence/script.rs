@@ -8,6 +8,7 @@ use std::cell::Cell;
 
 use pcap_slim::capture;
 use pcap_slim::capture::pcap::{Reader, Span};
+use pcap_slim::capture::span::PacketReader;
 use pcap_slim::slim::dissect::{Datagram, Scope};
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
 use pcap_slim::slim::policy::{Policy, Recognised, Verdict};
@@ -245,11 +246,10 @@ pub(crate) fn slim_by<P: Policy>(policy: P, capture: &[u8], lengths: Lengths) ->
     let mut reader = Reader::new(capture).unwrap();
     let mut pass = Pass::new(policy, lengths, ());
     let mut slimmed = Vec::new();
-    pass.header(reader.header(), &mut slimmed);
-    while let Some(span) = reader.next_span().unwrap() {
+    while let Some(piece) = reader.next_piece().unwrap() {
         let begin = slimmed.len();
-        pass.span(&span, &mut slimmed);
-        verify::span(&span, &slimmed[begin..], P::SCOPE, lengths, Depth::Full).unwrap();
+        pass.piece(&piece, &mut slimmed);
+        verify::piece(&piece, &slimmed[begin..], P::SCOPE, lengths, Depth::Full).unwrap();
     }
     slimmed
 }

@@ -12,11 +12,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pcap_slim::capture::pcap::Reader;
-use pcap_slim::capture::{self};
-use pcap_slim::job::{HardLinks, IoMode, Judging, Options, Order, Staging, Verify};
+use pcap_slim::capture::span::PacketReader;
+use pcap_slim::capture::{self, Reader};
+use pcap_slim::job::{
+    HardLinks, IoMode, Judging, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify,
+};
+use pcap_slim::slim::dissect::Scope;
 use pcap_slim::slim::policy::reference::Reference;
-use pcap_slim::slim::{Lengths, Pass, Summary};
+use pcap_slim::slim::verify::{self, Depth};
+use pcap_slim::slim::{Lengths, Pass, Sink, Summary};
 
 /// The file header of a little-endian microsecond capture of Ethernet frames.
 pub(crate) const HEADER: [u8; 24] = *b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0\x01\0\0\0";
@@ -60,15 +64,26 @@ pub(crate) fn tls_capture(bytes: usize, seed: u8) -> Vec<u8> {
 
 /// The core over bytes in memory, by the reference policy.
 pub(crate) fn slim_bytes(input: &[u8], lengths: Lengths) -> Result<(Vec<u8>, Summary), capture::Error> {
-    let mut reader = Reader::new(input)?;
-    let mut pass = Pass::new(Reference, lengths, ());
-    let mut out = Vec::new();
-    pass.header(reader.header(), &mut out);
-    while let Some(span) = reader.next_span()? {
-        pass.span(&span, &mut out);
+    match Reader::open(input, Secrets::Keep)? {
+        Reader::Pcap(reader) => slim_read(reader, lengths, ()),
+        Reader::Pcapng(reader) => slim_read(reader, lengths, ()),
     }
-    while let Some(piece) = reader.next_of_tail()? {
-        pass.tail(piece, &mut out);
+}
+
+/// The core over whatever is read, by the reference policy. Each piece is held against its original, as in a job.
+pub(crate) fn slim_read<R: PacketReader, S: Sink>(
+    mut reader: R,
+    lengths: Lengths,
+    sink: S,
+) -> Result<(Vec<u8>, Summary), capture::Error> {
+    let mut pass = Pass::new(Reference, lengths, sink);
+    let mut out = Vec::new();
+    while let Some(piece) = reader.next_piece()? {
+        let begin = out.len();
+        pass.piece(&piece, &mut out);
+        for depth in [Depth::Full, Depth::Headers] {
+            verify::piece(&piece, &out[begin..], Scope::Plain, lengths, depth).expect("the promises hold");
+        }
     }
     Ok((out, pass.summary()))
 }
@@ -82,6 +97,8 @@ pub(crate) fn options() -> Options {
         verify: Verify::Full,
         io_mode: IoMode::Mmap,
         hard_links: HardLinks::Skip,
+        secrets: Secrets::Keep,
+        max_expansion_ratio: MAX_EXPANSION_RATIO,
         marker_owner: None,
         min_free: 0,
         check_only: false,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use pcap_slim::capture::pcap::Reader;
+use pcap_slim::capture::span::PacketReader;
 use pcap_slim::capture::{Bytes, ReadError};
 use pcap_slim::slim::policy::Policy;
 use pcap_slim::slim::{Lengths, Pass};
@@ -12,8 +13,8 @@ use pcap_slim::slim::{Lengths, Pass};
 struct Steps<'a>(&'a [u8], usize);
 
 impl Bytes for Steps<'_> {
-    fn len(&self) -> u64 {
-        self.0.len() as u64
+    fn len(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
     }
 
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
@@ -37,12 +38,8 @@ pub(crate) fn slim<P: Policy>(policy: P, capture: &[u8], step: usize) -> Vec<u8>
     let mut reader = Reader::new(Steps(capture, step)).unwrap();
     let mut pass = Pass::new(policy, Lengths::Rewrite, ());
     let mut out = Vec::new();
-    pass.header(reader.header(), &mut out);
-    while let Some(span) = reader.next_span().unwrap() {
-        pass.span(&span, &mut out);
-    }
-    while let Some(piece) = reader.next_of_tail().unwrap() {
-        pass.tail(piece, &mut out);
+    while let Some(piece) = reader.next_piece().unwrap() {
+        pass.piece(&piece, &mut out);
     }
     out
 }

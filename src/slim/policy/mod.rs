@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod keep;
 pub mod reference;
 mod spoken;
+pub mod whole;
 
 use super::dissect::{Datagram, Scope};
 use crate::capture::Packet;

@@ -13,7 +13,7 @@ use super::dissect::network::{IPV6_HEADER, PAYLOAD_LENGTH, TOTAL_LENGTH};
 use super::dissect::{Datagram, Network, Scope, Transport, be16};
 use super::{Cut, Lengths};
 use crate::capture::Packet;
-use crate::capture::pcap::{CAPTURED_LENGTH, Layout, RECORD_HEADER};
+use crate::capture::span::Layout;
 use checksum::{fold, sum};
 
 /// Where in a TCP header the checksum stands.
@@ -43,31 +43,18 @@ pub fn fields(datagram: &Datagram) -> impl Iterator<Item = usize> {
 }
 
 /// Appends the record of `packet`, cut as `cut` says, to `out`.
-pub(super) fn append(
-    layout: Layout,
+pub(super) fn append<L: Layout>(
+    layout: L,
     packet: &Packet<'_>,
     cut: &Cut,
     scope: Scope,
     lengths: Lengths,
     out: &mut Vec<u8>,
 ) {
-    let begin = out.len();
-    out.extend_from_slice(
-        packet
-            .record
-            .get(..RECORD_HEADER + cut.end)
-            .unwrap_or(packet.record),
-    );
-    let Some((header, frame)) = out
-        .get_mut(begin..)
-        .and_then(|record| record.split_at_mut_checked(RECORD_HEADER))
-    else {
-        return;
-    };
-    if let (Some(field), Ok(captured)) = (header.get_mut(CAPTURED_LENGTH), u32::try_from(frame.len())) {
-        field.copy_from_slice(&layout.bytes(captured));
-    }
-    if lengths == Lengths::Rewrite {
+    let frame = layout.append(packet, cut.end, out);
+    if lengths == Lengths::Rewrite
+        && let Some(frame) = out.get_mut(frame)
+    {
         headers(frame, &cut.datagram, scope);
     }
 }

@@ -1,0 +1,62 @@
+//! What decides over packets: a policy with its options, and the rules that win over it.
+//!
+//! Apart from the other options because whoever judges packets without slimming a file needs it too. Policies are
+//! types, so that a pass pays for nothing that it does not use; here is the one place that chooses among them.
+
+use std::sync::Arc;
+
+use crate::alerts;
+use crate::slim::dissect::Scope;
+use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
+use crate::slim::policy::keep::{Flows, Keeping, Rules};
+use crate::slim::policy::reference::Reference;
+use crate::slim::policy::{Policy, PolicyName};
+
+/// What decides over packets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judging {
+    /// Which policy judges them.
+    pub policy: PolicyName,
+    /// How the evidence policy does.
+    pub evidence: EvidenceOptions,
+    /// What stays whole, whatever the policy decides.
+    pub keep: Rules,
+    /// The files that name flows which stay whole; shared by all captures, for what was read of them is held.
+    pub keep_flows_of: Arc<alerts::Files>,
+}
+
+/// What is done under a policy, whichever it is.
+pub trait UnderPolicy {
+    /// What comes of it.
+    type Outcome;
+
+    /// Does it.
+    fn under<P: Policy>(self, policy: P) -> Self::Outcome;
+}
+
+impl Judging {
+    /// Does `what` under the policy, new for one capture, with the rules and the `alerted` flows in front of it.
+    pub fn apply<U: UnderPolicy>(&self, alerted: Vec<Arc<Flows>>, what: U) -> U::Outcome {
+        match self.policy {
+            PolicyName::Reference => self.keeping(alerted, Reference, what),
+            PolicyName::Evidence => self.keeping(alerted, Evidence::new(self.evidence), what),
+        }
+    }
+
+    fn keeping<P: Policy, U: UnderPolicy>(&self, alerted: Vec<Arc<Flows>>, policy: P, what: U) -> U::Outcome {
+        if self.keep.is_empty() && alerted.is_empty() {
+            what.under(policy)
+        } else {
+            what.under(Keeping::new(self.keep.clone(), alerted, policy))
+        }
+    }
+
+    /// How much of a frame the policy looks into.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match self.policy {
+            PolicyName::Reference => Reference::SCOPE,
+            PolicyName::Evidence => Evidence::SCOPE,
+        }
+    }
+}
