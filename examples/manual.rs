@@ -39,6 +39,30 @@ const SLIM: &[Section] = &[
         ],
     ),
     (
+        "FILES OF FLOWS",
+        &[
+            (
+                "",
+                "A file of --keep-flows-of is told by what is in it. It is read before each capture; while it is missing or \
+                 cannot be read, no capture is slimmed. Flows are kept in both directions and in any VLAN.",
+            ),
+            (
+                "Lists",
+                "On each line tcp ADDRESS PORT ADDRESS PORT, or udp, or esp ADDRESS ADDRESS, with spaces, tabs or commas \
+                 between. What begins with # is a comment.",
+            ),
+            (
+                "Suricata's eve.json",
+                "Events of the type alert, with src_ip, src_port, dest_ip, dest_port and proto.",
+            ),
+            (
+                "Zeek's logs",
+                "notice.log and others with id.orig_h, id.orig_p, id.resp_h, id.resp_p and proto, as columns with their \
+                 #fields line or as JSON.",
+            ),
+        ],
+    ),
+    (
         "SEE ALSO",
         &[("", "pcap-slimd(8), editcap(1), tcpdump(8), pcap-savefile(5)")],
     ),

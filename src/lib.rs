@@ -20,6 +20,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
+//! | [`alerts`] | files that name flows to keep: lists, Suricata's alerts, Zeek's logs |
 //! | [`budget`] | what all workers together may use; its `governor` is the arithmetic \[pure\] |
 //! | [`capture`] | containers: bytes become spans of packets \[pure\] |
 //! | [`cli`] | both command lines |
@@ -45,6 +46,7 @@
 //! | [`watch`] | file system events and scans become candidates |
 //! | [`words`] | the words that a user writes for a choice |
 
+pub mod alerts;
 pub mod budget;
 pub mod capture;
 pub mod cli;

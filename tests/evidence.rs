@@ -21,12 +21,16 @@ mod opaque;
 mod options;
 #[path = "evidence/properties.rs"]
 mod properties;
+#[path = "evidence/records.rs"]
+mod records;
 #[path = "evidence/script.rs"]
 mod script;
 #[path = "evidence/segments.rs"]
 mod segments;
 #[path = "evidence/ssh.rs"]
 mod ssh;
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "evidence/tls.rs"]
 mod tls;
 #[path = "evidence/tshark.rs"]

@@ -21,13 +21,11 @@ use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::{Lengths, Pass};
 use serde_json::Value;
 
+#[path = "evidence/records.rs"]
+mod records;
 #[path = "evidence/script.rs"]
-#[allow(dead_code)]
 mod script;
 mod support;
-#[path = "evidence/tls.rs"]
-#[allow(dead_code)]
-mod tls;
 
 use script::{SNAPLEN, Tcp, Udp, noise};
 
@@ -69,9 +67,9 @@ fn mixture() -> Vec<u8> {
 
 fn make_mixture() -> Vec<u8> {
     let mut secure = Tcp::to(8443);
-    let mut packets = tls::established(&mut secure);
+    let mut packets = records::established(&mut secure);
     for _ in 0..20 {
-        packets.push(secure.server(&tls::data(1200)));
+        packets.push(secure.server(&records::data(1200)));
     }
     let mut plain = Tcp::to(80);
     packets.push(plain.syn(0));
@@ -438,14 +436,14 @@ fn flows_are_named_after_what_they_were_seen_to_speak() {
         ftp.syn(0),
         ftp.syn(1),
         ftp.client(b"AUTH TLS\r\n"),
-        ftp.client(&tls::client_hello()),
-        ftp.server(&tls::server_hello(0x1301)),
-        ftp.server(&tls::data(500)),
+        ftp.client(&records::client_hello()),
+        ftp.server(&records::server_hello(0x1301)),
+        ftp.server(&records::data(500)),
     ];
     assert_eq!(kept_by("evidence", &encrypted), ["tls spared"]);
     for (packet, expected) in [
         (Tcp::to(22).client(b"SSH-2.0-x\r\n"), "ssh readable"),
-        (Tcp::to(993).client(&tls::client_hello()), "tls readable"),
+        (Tcp::to(993).client(&records::client_hello()), "tls readable"),
         (Udp::to(443).client(b"short"), "quic readable"),
         (Udp::to(4500).client(b"short"), "ipsec readable"),
     ] {

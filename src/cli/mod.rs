@@ -6,6 +6,7 @@
 //! system: that a directory is missing is found by `oneshot` or `daemon`.
 
 mod explain;
+mod policy;
 mod restore;
 mod slim;
 mod slimd;

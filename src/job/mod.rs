@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::alerts::{self, Alerted};
 use crate::budget::Budget;
 use crate::capture::compression::{Compression, Limit, Plain};
 use crate::capture::span::{PacketReader, Piece};
@@ -26,14 +27,15 @@ use crate::commit::{self, Original, Staging as StagingFile};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
 use crate::slim::dissect;
-use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
+use crate::slim::policy::evidence::Evidence;
+use crate::slim::policy::keep::{Flows, Keeping};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::whole::Whole;
 use crate::slim::policy::{Policy, PolicyName};
 use crate::slim::verify::{self, Broken, Depth};
 use crate::slim::{Pass, Summary};
 use crate::words::Word;
-pub use options::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
+pub use options::{HardLinks, IoMode, Judging, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
 use output::Output;
 
 /// How many bytes a compressed capture may expand to, however small it is.
@@ -73,6 +75,8 @@ enum Error {
     Space(#[source] io::Error),
     #[error("not enough free space: {free} bytes, and {needed} may be needed")]
     Full { free: u64, needed: u64 },
+    #[error("the flows to keep are not known")]
+    Alerts(#[from] alerts::Error),
     #[error(transparent)]
     Input(#[from] input::Error),
     #[error(transparent)]
@@ -116,7 +120,7 @@ pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool)
         capture: order.capture(),
         status,
         figures: told.figures,
-        policy: order.options.policy.word(),
+        policy: order.options.judging.policy.word(),
         notes: told.notes,
         elapsed: begun.elapsed(),
         throttled: told.throttled,
@@ -157,6 +161,7 @@ fn status(error: &Error, stop: &AtomicBool) -> Status {
             let stopped = stop.load(Ordering::Relaxed);
             Some(if stopped { Skip::Stopped } else { Skip::Busy })
         }
+        Error::Alerts(alerts::Error::Interrupted) => Some(Skip::Stopped),
         Error::Capture(capture::Error::Read(ReadError::Shrunk { .. }))
         | Error::Commit(commit::Error::Changed) => Some(Skip::Changed),
         Error::Commit(commit::Error::Staged) | Error::Input(input::Error::Busy) => Some(Skip::Busy),
@@ -249,7 +254,8 @@ impl<D: Disk> Job<'_, D> {
             return Err(Error::Skip(Skip::HardLinks(capture.links)));
         }
         let identity = capture.identity;
-        let slimmed = self.slim(&directory, name, capture.lease()?, told);
+        let alerted = self.alerted(told)?;
+        let slimmed = self.slim(&directory, name, capture.lease()?, alerted, told);
         if let Err(error) = &slimmed
             && matches!(error, Error::Capture(_))
             && is_permanent(error)
@@ -260,17 +266,34 @@ impl<D: Disk> Job<'_, D> {
         slimmed
     }
 
+    /// The flows that alerts name now. Where they are not known nothing may be cut.
+    fn alerted(&self, told: &mut Told) -> Result<Vec<Arc<Flows>>, Error> {
+        let pace = |bytes| {
+            let waited = self.budget.spend(bytes, || !self.stop.load(Ordering::Relaxed));
+            told.throttled += waited.as_ref().copied().unwrap_or_default();
+            waited.is_ok()
+        };
+        let Alerted { flows, unread } = self.options.judging.keep_flows_of.read(pace)?;
+        let notes = unread.into_iter().map(|unread| Note::UnreadLines {
+            file: unread.file,
+            lines: unread.lines,
+        });
+        told.notes.extend(notes);
+        Ok(flows)
+    }
+
     fn slim(
         &self,
         directory: &Directory,
         name: &OsStr,
         leased: Leased,
+        alerted: Vec<Arc<Flows>>,
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
         let opened = self.open(&gate, self.options.secrets)?;
         if self.options.check_only {
-            return self.judge(opened, &gate, None::<&mut StagingFile<'_, D>>, told);
+            return self.judge(opened, alerted, &gate, None::<&mut StagingFile<'_, D>>, told);
         }
         self.leave_space(directory, leased.capture.identity.size)?;
         let markers =
@@ -282,7 +305,7 @@ impl<D: Disk> Job<'_, D> {
         if !opened.is_cached {
             staging.leave_no_trace_in_the_cache();
         }
-        self.judge(opened, &gate, Some(&mut staging), told)?;
+        self.judge(opened, alerted, &gate, Some(&mut staging), told)?;
         let capture = leased.release();
         let mut identity = capture.identity;
         if told.figures.bytes_out < told.figures.bytes_in {
@@ -321,6 +344,7 @@ impl<D: Disk> Job<'_, D> {
     fn judge(
         &self,
         opened: Opened<'_>,
+        alerted: Vec<Arc<Flows>>,
         gate: &Gate<'_>,
         staging: Option<&mut StagingFile<'_, D>>,
         told: &mut Told,
@@ -328,8 +352,8 @@ impl<D: Disk> Job<'_, D> {
         let compression = opened.compression;
         let output = Output::new(staging, compression, gate)?;
         let judged = match opened.reader {
-            Reader::Pcap(reader) => self.by_policy(reader, output),
-            Reader::Pcapng(reader) => self.by_policy(reader, output),
+            Reader::Pcap(reader) => self.by_policy(reader, alerted, output),
+            Reader::Pcapng(reader) => self.by_policy(reader, alerted, output),
         };
         let judged = match judged {
             Err(Error::Capture(capture::Error::Secrets { position })) => {
@@ -338,7 +362,7 @@ impl<D: Disk> Job<'_, D> {
             }
             judged => judged,
         };
-        told.throttled = gate.throttled();
+        told.throttled += gate.throttled();
         let Judged {
             summary,
             written,
@@ -361,7 +385,7 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        let scope = match self.options.policy {
+        let scope = match self.options.judging.policy {
             PolicyName::Reference => Reference::SCOPE,
             PolicyName::Evidence => Evidence::SCOPE,
         };
@@ -386,10 +410,26 @@ impl<D: Disk> Job<'_, D> {
         }
     }
 
-    fn by_policy<R: PacketReader>(&self, reader: R, output: Output<'_, '_, D>) -> Result<Judged, Error> {
-        match self.options.policy {
-            PolicyName::Reference => self.stream(reader, Reference, output),
-            PolicyName::Evidence => self.stream(reader, Evidence::new(EvidenceOptions::default()), output),
+    fn by_policy<R: PacketReader>(
+        &self,
+        reader: R,
+        alerted: Vec<Arc<Flows>>,
+        output: Output<'_, '_, D>,
+    ) -> Result<Judged, Error> {
+        let evidence = || Evidence::new(self.options.judging.evidence);
+        let rules = &self.options.judging.keep;
+        let keeps_none = rules.is_empty() && alerted.is_empty();
+        match (self.options.judging.policy, keeps_none) {
+            (PolicyName::Reference, true) => self.stream(reader, Reference, output),
+            (PolicyName::Evidence, true) => self.stream(reader, evidence(), output),
+            (PolicyName::Reference, false) => {
+                let policy = Keeping::new(rules.clone(), alerted, Reference);
+                self.stream(reader, policy, output)
+            }
+            (PolicyName::Evidence, false) => {
+                let policy = Keeping::new(rules.clone(), alerted, evidence());
+                self.stream(reader, policy, output)
+            }
         }
     }
 
@@ -444,7 +484,7 @@ impl<D: Disk> Job<'_, D> {
     fn mark(&self, markers: &Markers<'_, D>, name: &OsStr, identity: &Identity, told: &mut Told) {
         let marker = marker::Slimmed {
             version: marker::VERSION.to_owned(),
-            policy: self.options.policy.word().to_owned(),
+            policy: self.options.judging.policy.word().to_owned(),
             packets: told.figures.packets,
             truncated: told.figures.truncated,
             bytes_in: told.figures.bytes_in,

@@ -107,6 +107,13 @@ pub enum Note {
         /// Where the first of them begin.
         position: u64,
     },
+    /// Lines of a file that names flows to keep could not be understood.
+    UnreadLines {
+        /// The file.
+        file: PathBuf,
+        /// How many lines.
+        lines: u64,
+    },
     /// No policy understands this link type yet, so every frame was kept whole.
     LinkType(u16),
     /// Slimming made the capture no smaller, so it was only marked.

@@ -1,13 +1,17 @@
 //! Writes packets of conversations, and plays them to the policy.
 //!
-//! A packet says how much of its payload must stay: `kept()` all of it, `cut(n)` the first n bytes.
+//! A packet says how much of its payload must stay: `kept()` all of it, `cut(n)` the first n bytes. Each test binary uses a
+//! part of this.
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
 
+use pcap_slim::capture;
 use pcap_slim::capture::pcap::{Reader, Span};
 use pcap_slim::capture::span::PacketReader;
-use pcap_slim::slim::dissect::Scope;
+use pcap_slim::slim::dissect::{Datagram, Scope};
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
+use pcap_slim::slim::policy::{Policy, Recognised, Verdict};
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass};
 
@@ -234,15 +238,43 @@ pub(crate) fn capture_as(link_type: u32, packets: &[Packet], snaplen: u32) -> Ve
 
 /// A capture slimmed, and checked as the program does.
 pub(crate) fn slim(capture: &[u8], options: Options, lengths: Lengths) -> Vec<u8> {
+    slim_by(Evidence::new(options), capture, lengths)
+}
+
+/// A capture slimmed by any policy, and checked as the program does.
+pub(crate) fn slim_by<P: Policy>(policy: P, capture: &[u8], lengths: Lengths) -> Vec<u8> {
     let mut reader = Reader::new(capture).unwrap();
-    let mut pass = Pass::new(Evidence::new(options), lengths, ());
+    let mut pass = Pass::new(policy, lengths, ());
     let mut slimmed = Vec::new();
     while let Some(piece) = reader.next_piece().unwrap() {
         let begin = slimmed.len();
         pass.piece(&piece, &mut slimmed);
-        verify::piece(&piece, &slimmed[begin..], Scope::Full, lengths, Depth::Full).unwrap();
+        verify::piece(&piece, &slimmed[begin..], P::SCOPE, lengths, Depth::Full).unwrap();
     }
     slimmed
+}
+
+/// The policy, watched: it never remembers more flows than it may.
+pub(crate) struct Bounded(Evidence, usize);
+
+impl Bounded {
+    pub(crate) fn new(options: Options) -> Self {
+        Self(Evidence::new(options), options.max_flows)
+    }
+}
+
+impl Policy for Bounded {
+    const SCOPE: Scope = Evidence::SCOPE;
+
+    fn judge(&mut self, packet: &capture::Packet<'_>, datagram: &Datagram) -> Verdict {
+        let verdict = self.0.judge(packet, datagram);
+        assert!(self.0.flows() <= self.1);
+        verdict
+    }
+
+    fn recognised(&self, packet: &capture::Packet<'_>, datagram: &Datagram) -> Recognised {
+        self.0.recognised(packet, datagram)
+    }
 }
 
 /// The frames of a capture.

@@ -98,7 +98,7 @@ fn a_crate_away_from_home_is_found_in_every_form() {
         "commit/disk",
         marker,
         &[
-            "commit/disk: serde is at home in config report commit/marker malcolm/discover status explain/json",
+            "commit/disk: serde is at home in config report commit/marker malcolm/discover status explain/json alerts/json",
         ],
     );
     assert_finds(

@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use pcap_slim::capture::span::PacketReader;
 use pcap_slim::capture::{self, Reader};
-use pcap_slim::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify};
+use pcap_slim::job::{
+    HardLinks, IoMode, Judging, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify,
+};
 use pcap_slim::slim::dissect::Scope;
-use pcap_slim::slim::policy::PolicyName;
 use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass, Sink, Summary};
@@ -90,7 +91,7 @@ pub(crate) fn slim_read<R: PacketReader, S: Sink>(
 /// Options as `pcap-slim` has them by default.
 pub(crate) fn options() -> Options {
     Options {
-        policy: PolicyName::Reference,
+        judging: Judging::default(),
         lengths: Lengths::Rewrite,
         staging: Staging::Beside,
         verify: Verify::Full,

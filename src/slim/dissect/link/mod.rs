@@ -60,6 +60,20 @@ pub fn dissect(link_type: LinkType, frame: &[u8], way: &mut Way) -> Option<Carri
     layer(link_type)?(frame, way)
 }
 
+/// The ids of the VLAN tags in front of a frame, outermost first. Other link types than Ethernet and cooked captures
+/// have none.
+pub(crate) fn vlans(link_type: LinkType, frame: &[u8]) -> impl Iterator<Item = u16> {
+    let place = match link_type.0 {
+        1 => Some((ethernet::ETHER_TYPE, ethernet::ETHER_TYPE + 2)),
+        113 => Some((cooked::PROTOCOL_1, cooked::HEADER_1)),
+        276 => Some((cooked::PROTOCOL_2, cooked::HEADER_2)),
+        _ => None,
+    };
+    place
+        .into_iter()
+        .flat_map(move |(at, behind)| ethernet::vlans(frame, at, behind))
+}
+
 /// What a frame carries as far as the established implementations look: Ethernet and 802.1Q tags.
 #[inline]
 #[must_use]

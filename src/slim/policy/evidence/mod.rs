@@ -117,6 +117,12 @@ impl Evidence {
         }
     }
 
+    /// How many flows it remembers: never more than [`Options::max_flows`].
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
     /// The verdict, from what can be read of a payload of which the first `head` bytes stay in any case.
     fn verdict(&self, readable: Readable, head: usize, packet: &Packet<'_>, datagram: &Datagram) -> Verdict {
         let Some((kept, rule)) = readable.kept(self.options.floor) else {
