@@ -45,7 +45,6 @@ pub(super) fn why(rule: Rule) -> &'static str {
         Rule::QuicShortHeader => "QUIC behind its handshake",
         Rule::GoogleQuic => "Google's QUIC, encrypted",
         Rule::Srtp => "media under keys that DTLS negotiated; RTP headers stay",
-        Rule::Srtcp => "media control under keys that DTLS negotiated",
         Rule::WireGuard => "WireGuard behind its handshake",
         Rule::OpenVpn => "OpenVPN data packets",
         Rule::Esp => "ESP in IP; its header stays",

@@ -75,8 +75,6 @@ pub enum Rule {
     GoogleQuic = 11,
     /// An SRTP packet of a flow that negotiated its keys by DTLS.
     Srtp = 12,
-    /// An SRTCP packet of such a flow.
-    Srtcp = 13,
     /// A WireGuard transport message.
     WireGuard = 14,
     /// An OpenVPN data packet.
@@ -126,7 +124,6 @@ impl Word for Rule {
         ("quic-short-header", Self::QuicShortHeader),
         ("google-quic", Self::GoogleQuic),
         ("srtp", Self::Srtp),
-        ("srtcp", Self::Srtcp),
         ("wireguard", Self::WireGuard),
         ("openvpn", Self::OpenVpn),
         ("esp", Self::Esp),
@@ -161,7 +158,7 @@ mod tests {
             .map(|(word, rule)| format!("{} {word}", rule.number()))
             .collect();
         let stored = "1 tls-port,2 tls-data-record,3 ssh-port,4 quic-port,5 ipsec-port,6 tls-records,7 tls-unsynced,\
-                      8 ssh-transport,9 dtls-record,10 quic-short-header,11 google-quic,12 srtp,13 srtcp,\
+                      8 ssh-transport,9 dtls-record,10 quic-short-header,11 google-quic,12 srtp,\
                       14 wireguard,15 openvpn,16 esp,17 esp-in-udp,18 opaque-udp,19 opaque-rtp,20 opaque-quic,\
                       21 opaque-esp";
         assert_eq!(listed.join(","), stored);

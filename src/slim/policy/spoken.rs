@@ -61,7 +61,7 @@ impl Rule {
             Self::Ssh | Self::SshTransport => Spoken::Ssh,
             Self::DtlsRecord => Spoken::Dtls,
             Self::Quic | Self::QuicShortHeader | Self::GoogleQuic | Self::OpaqueQuic => Spoken::Quic,
-            Self::Srtp | Self::Srtcp | Self::OpaqueRtp => Spoken::Srtp,
+            Self::Srtp | Self::OpaqueRtp => Spoken::Srtp,
             Self::WireGuard => Spoken::WireGuard,
             Self::OpenVpn => Spoken::OpenVpn,
             Self::Esp | Self::EspInUdp | Self::OpaqueEsp => Spoken::Esp,

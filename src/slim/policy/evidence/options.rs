@@ -60,7 +60,7 @@ pub enum Protocol {
     Dtls,
     /// QUIC, Google's too.
     Quic,
-    /// SRTP and SRTCP.
+    /// SRTP.
     Srtp,
     /// WireGuard.
     WireGuard,

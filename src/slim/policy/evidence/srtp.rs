@@ -1,5 +1,8 @@
 //! SRTP and SRTCP on flows that negotiated keys by DTLS: the headers can be read.
 //!
+//! SRTCP stays whole: it is little, and a reader that finds a packet shorter than its header says takes it for something
+//! else, so that the sender and the kind of the packet would be lost with its end.
+//!
 //! Sources: RFC 3550 sections 5.1 and 6.4, RFC 3711 section 3, RFC 5764 section 5.1.2, RFC 5761 section 4 for how RTCP
 //! is told from RTP.
 
@@ -30,7 +33,7 @@ pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable>
         return Probe::NotForUs;
     }
     match packet(datagram.payload) {
-        Some(Packet::Rtcp) => Probe::Certain(Readable::Header(0, Rule::Srtcp)),
+        Some(Packet::Rtcp) => Probe::Certain(Readable::All),
         Some(Packet::Rtp(header)) => Probe::Certain(Readable::Header(header, Rule::Srtp)),
         None => Probe::NotForUs,
     }
