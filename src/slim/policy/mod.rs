@@ -41,50 +41,97 @@ pub enum Verdict {
 }
 
 /// The rule by which a payload is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Its word is what users read, its number what is stored. Both are for good: a rule that goes takes its number with it,
+/// a new one gets the next. Number 0 is no rule's, so that it can stand for "kept".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum Rule {
     /// A TLS port, and the payload does not begin with a handshake, alert, heartbeat or cipher change.
-    TlsPort,
+    TlsPort = 1,
     /// No TLS port, but the payload begins with a TLS application-data record.
-    TlsRecord,
+    TlsRecord = 2,
     /// The SSH port, and no identification string.
-    Ssh,
+    Ssh = 3,
     /// The QUIC port.
-    Quic,
+    Quic = 4,
     /// An IKE or ESP-in-UDP port.
-    Ipsec,
+    Ipsec = 5,
     /// Records of a TLS stream that was followed from its handshake, or found to be one.
-    TlsRecords,
+    TlsRecords = 6,
     /// Behind a hole in a TLS stream, where records cannot be followed.
-    TlsUnsynced,
+    TlsUnsynced = 7,
     /// An SSH stream behind its key exchange.
-    SshTransport,
+    SshTransport = 8,
     /// A DTLS record with ciphertext.
-    DtlsRecord,
+    DtlsRecord = 9,
     /// A QUIC short-header packet of a flow whose beginning was seen.
-    QuicShortHeader,
+    QuicShortHeader = 10,
     /// A packet of Google's QUIC that is not under null encryption.
-    GoogleQuic,
+    GoogleQuic = 11,
     /// An SRTP packet of a flow that negotiated its keys by DTLS.
-    Srtp,
+    Srtp = 12,
     /// An SRTCP packet of such a flow.
-    Srtcp,
+    Srtcp = 13,
     /// A WireGuard transport message.
-    WireGuard,
+    WireGuard = 14,
     /// An OpenVPN data packet.
-    OpenVpn,
+    OpenVpn = 15,
     /// ESP in IP.
-    Esp,
+    Esp = 16,
     /// ESP in UDP.
-    EspInUdp,
+    EspInUdp = 17,
     /// UDP payloads that are uniformly distributed from their first byte.
-    OpaqueUdp,
+    OpaqueUdp = 18,
     /// RTP whose payload is uniformly distributed.
-    OpaqueRtp,
+    OpaqueRtp = 19,
     /// Port 443, and what follows a QUIC short header is uniformly distributed.
-    OpaqueQuic,
+    OpaqueQuic = 20,
     /// Port 4500, and what follows an ESP header is uniformly distributed.
-    OpaqueEsp,
+    OpaqueEsp = 21,
+}
+
+impl Rule {
+    /// The number that stands for the rule where it is stored; at least 1.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The rule that `number` stands for.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::WORDS
+            .iter()
+            .map(|&(_, rule)| rule)
+            .find(|rule| rule.number() == number)
+    }
+}
+
+impl Word for Rule {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("tls-port", Self::TlsPort),
+        ("tls-data-record", Self::TlsRecord),
+        ("ssh-port", Self::Ssh),
+        ("quic-port", Self::Quic),
+        ("ipsec-port", Self::Ipsec),
+        ("tls-records", Self::TlsRecords),
+        ("tls-unsynced", Self::TlsUnsynced),
+        ("ssh-transport", Self::SshTransport),
+        ("dtls-record", Self::DtlsRecord),
+        ("quic-short-header", Self::QuicShortHeader),
+        ("google-quic", Self::GoogleQuic),
+        ("srtp", Self::Srtp),
+        ("srtcp", Self::Srtcp),
+        ("wireguard", Self::WireGuard),
+        ("openvpn", Self::OpenVpn),
+        ("esp", Self::Esp),
+        ("esp-in-udp", Self::EspInUdp),
+        ("opaque-udp", Self::OpaqueUdp),
+        ("opaque-rtp", Self::OpaqueRtp),
+        ("opaque-quic", Self::OpaqueQuic),
+        ("opaque-esp", Self::OpaqueEsp),
+    ];
 }
 
 /// Judges payloads.
@@ -94,4 +141,30 @@ pub trait Policy {
 
     /// The verdict on one TCP or UDP payload. `datagram` says where in `packet.frame` it lies.
     fn judge(&mut self, packet: &Packet<'_>, datagram: &Datagram) -> Verdict;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_s_word_and_number_are_for_good() {
+        let listed: Vec<String> = Rule::WORDS
+            .iter()
+            .map(|(word, rule)| format!("{} {word}", rule.number()))
+            .collect();
+        let stored = "1 tls-port,2 tls-data-record,3 ssh-port,4 quic-port,5 ipsec-port,6 tls-records,7 tls-unsynced,\
+                      8 ssh-transport,9 dtls-record,10 quic-short-header,11 google-quic,12 srtp,13 srtcp,\
+                      14 wireguard,15 openvpn,16 esp,17 esp-in-udp,18 opaque-udp,19 opaque-rtp,20 opaque-quic,\
+                      21 opaque-esp";
+        assert_eq!(listed.join(","), stored);
+    }
+
+    #[test]
+    fn a_rule_is_found_by_its_number() {
+        for &(_, rule) in Rule::WORDS {
+            assert_eq!(Rule::from_number(rule.number()), Some(rule));
+        }
+        assert_eq!((Rule::from_number(0), Rule::from_number(255)), (None, None));
+    }
 }
