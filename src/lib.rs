@@ -38,6 +38,7 @@
 //! | [`service`] | what the service manager is told |
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
 //! | [`status`] | what the daemon is doing: a snapshot, over a socket, as a table, JSON or metrics |
+//! | [`trace`] | the slim trace: what was cut from a capture, and where each packet went \[pure\] |
 //! | [`unit`](mod@unit) | the drop-in by which systemd lets the daemon reach its directories |
 //! | [`watch`] | file system events and scans become candidates |
 //! | [`words`] | the words that a user writes for a choice |
@@ -60,6 +61,7 @@ pub mod scan;
 pub mod service;
 pub mod slim;
 pub mod status;
+pub mod trace;
 pub mod unit;
 pub mod watch;
 pub mod words;

@@ -28,6 +28,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("journal", ""),
     ("service", ""),
     ("slim", "capture words"),
+    ("trace", "slim"),
     ("commit", "capture words"),
     ("report", "words journal"),
     ("input", "capture commit budget"),
@@ -52,8 +53,11 @@ const IMPORTS: &[(&str, &str)] = &[
 
 /// Each outside crate and the only places that may name it: modules, or files of a module.
 const HOMES: &[(&str, &str)] = &[
+    ("ciborium", "trace"),
     ("clap", "cli bin"),
     ("comfy_table", "report oneshot status/table"),
+    ("crc32c", "trace"),
+    ("flatbuffers", "trace/footer"),
     ("globset", "scan config oneshot"),
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
@@ -66,7 +70,10 @@ const HOMES: &[(&str, &str)] = &[
     ("notify", "watch"),
     ("pcap_parser", "capture"),
     ("sd_notify", "service"),
-    ("serde", "config report commit/marker malcolm/discover status"),
+    (
+        "serde",
+        "config report commit/marker malcolm/discover status trace",
+    ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
     ("thiserror", ANYWHERE),
@@ -79,11 +86,12 @@ const HOMES: &[(&str, &str)] = &[
     ("tracing_journald", "journal"),
     ("tracing_subscriber", "journal"),
     ("xattr", "commit"),
+    ("zstd", "trace"),
 ];
 const ANYWHERE: &str = "*";
 
 /// Where decisions are made: time and bytes are arguments, and nothing is read, written, logged or started.
-const PURE: &[&str] = &["slim", "capture", "queue", "budget/governor"];
+const PURE: &[&str] = &["slim", "capture", "trace", "queue", "budget/governor"];
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],
     &["std", "env"],

@@ -101,14 +101,16 @@ impl Layout {
         }
         let (records, last) = longest;
         let header = end.get(last..)?.first_chunk::<RECORD_HEADER>()?;
-        (records > 0).then(|| self.timestamp(header))
+        (records > 0).then(|| Duration::from_nanos(self.time_ns(header)))
     }
 
-    /// The timestamp in a record header, since the epoch.
-    fn timestamp(self, header: &[u8; RECORD_HEADER]) -> Duration {
+    /// The timestamp in a record header, in nanoseconds since the epoch.
+    #[inline]
+    fn time_ns(self, header: &[u8; RECORD_HEADER]) -> u64 {
         let [s0, s1, s2, s3, f0, f1, f2, f3, ..] = *header;
         let fraction = u64::from(self.u32([f0, f1, f2, f3])) * if self.nanoseconds { 1 } else { 1000 };
-        Duration::from_secs(self.u32([s0, s1, s2, s3]).into()) + Duration::from_nanos(fraction)
+        // 32 bits of seconds and 32 of a fraction stay below 64 bits of nanoseconds.
+        u64::from(self.u32([s0, s1, s2, s3])) * 1_000_000_000 + fraction
     }
 
     /// How long the record at the beginning of `bytes` is, its header included, if all of the header is there.
@@ -186,6 +188,7 @@ impl<'a> Iterator for Packets<'a> {
             wire_length,
             snaplen: self.layout.snaplen,
             link_type: self.layout.link_type,
+            time_ns: self.layout.time_ns(header),
         };
         self.position += record.len() as u64;
         self.rest = rest;

@@ -59,6 +59,8 @@ pub struct Judged<'a> {
     pub new_position: u64,
     /// How many bytes of its frame are left.
     pub new_length: usize,
+    /// Its record there, header included.
+    pub new_record: &'a [u8],
 }
 
 /// Follows every verdict of a pass. `()` follows nothing, at no cost.
@@ -97,6 +99,16 @@ impl<P: Policy, S: Sink> Pass<P, S> {
         self.summary
     }
 
+    /// The sink, for whoever takes from it what it made of the packets so far.
+    pub fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// Ends the pass; what is left is its sink.
+    pub fn into_sink(self) -> S {
+        self.sink
+    }
+
     /// The file header, which is copied as it is, appended to `out`.
     pub fn header(&mut self, header: &[u8; FILE_HEADER], out: &mut Vec<u8>) {
         self.copy(header, out);
@@ -119,11 +131,14 @@ impl<P: Policy, S: Sink> Pass<P, S> {
             let next = at + packet.record.len();
             let mut new_position = begun_position + (out.len() - begun_at + at - run) as u64;
             let mut new_length = packet.frame.len();
+            let mut new_record = packet.record;
             if let Some(cut) = &cut {
                 out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
-                new_position = begun_position + (out.len() - begun_at) as u64;
+                let begin = out.len();
+                new_position = begun_position + (begin - begun_at) as u64;
                 new_length = cut.end;
                 rewrite::append(span.layout, &packet, cut, P::SCOPE, self.lengths, out);
+                new_record = out.get(begin..).unwrap_or_default();
                 self.summary.truncated += 1;
                 run = next;
             }
@@ -133,6 +148,7 @@ impl<P: Policy, S: Sink> Pass<P, S> {
                 verdict,
                 new_position,
                 new_length,
+                new_record,
             });
             at = next;
         }
