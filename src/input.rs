@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -24,6 +24,7 @@ use memmap2::{Advice, Mmap};
 use crate::budget::Budget;
 use crate::capture::{Bytes, ReadError};
 use crate::commit::disk::{Attributes, Directory, Identity};
+use crate::digest::Digester;
 
 /// How many bytes are brought in at a time.
 const STEP: usize = 1 << 19;
@@ -207,6 +208,7 @@ pub struct Source<'a> {
     /// Up to where bytes have been brought in.
     reached: u64,
     store: Store,
+    digester: Option<&'a RefCell<Digester>>,
 }
 
 #[derive(Debug)]
@@ -245,7 +247,15 @@ impl<'a> Source<'a> {
             size,
             reached: 0,
             store,
+            digester: None,
         }
+    }
+
+    /// Has everything that is brought in go into a digest too. It is the whole file's once all of it was asked for.
+    #[must_use]
+    pub fn digested(mut self, digester: Option<&'a RefCell<Digester>>) -> Self {
+        self.digester = digester;
+        self
     }
 }
 
@@ -301,7 +311,11 @@ impl Source<'_> {
                 mapping
                     .advise_range(Advice::PopulateRead, at, length)
                     .map_err(|source| ReadError::Io { position, source })?;
-                touch(mapping.get(at..at + length).unwrap_or_default());
+                let fresh = mapping.get(at..at + length).unwrap_or_default();
+                touch(fresh);
+                if let Some(digester) = self.digester {
+                    digester.borrow_mut().update(fresh);
+                }
                 Ok(())
             }
             Store::Buffered { bytes, held, begin } => {
@@ -321,6 +335,9 @@ impl Source<'_> {
                         io::ErrorKind::UnexpectedEof => ReadError::Shrunk { position },
                         _ => ReadError::Io { position, source },
                     })?;
+                if let Some(digester) = self.digester {
+                    digester.borrow_mut().update(fresh);
+                }
                 *held += length;
                 Ok(())
             }

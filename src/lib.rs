@@ -26,6 +26,7 @@
 //! | [`commit`] | how a capture is replaced and marked, and what a crash leaves; `disk` is the seam to the file system |
 //! | [`config`] | settings: read, merge drop-ins, validate |
 //! | [`daemon`] | the loop: candidates in, due captures out to the pool, drain with a deadline |
+//! | [`digest`] | digests of whole files \[pure\] |
 //! | [`input`] | the capture on disk: opened without links, leased, mapped or read |
 //! | [`job`] | one capture end to end; the only file that joins input, slim, commit and report |
 //! | [`journal`] | where log events go, and the kinds of them that the message catalog explains |
@@ -49,6 +50,7 @@ pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod daemon;
+pub mod digest;
 pub mod input;
 pub mod job;
 pub mod journal;

@@ -17,6 +17,7 @@ use pcap_slim::budget::Limits;
 use pcap_slim::config::{
     AgeFrom, Budget, Daemon, IoModeSetting, MarkerOwner, Objection, Reingest, Settings, Watch,
 };
+use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{HardLinks, IoMode, Staging, Verify};
 use pcap_slim::slim::Lengths;
 use pcap_slim::words::Word;
@@ -267,14 +268,17 @@ prop_compose! {
         owner in prop::sample::select(vec!["root", "root:root", "0:77", "sensor:sensor"]),
         verify in any_word::<Verify>(),
         hard_links in any_word::<HardLinks>(),
+        digest in any_word::<Algorithm>(),
         reingest in any_word::<Reingest>(),
         recursive: bool,
+        trace: bool,
     ) -> Watch {
         Watch {
             path: Path::new("/captures").join(name),
             age: Duration::from_millis(age),
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
             age_from, lengths, include, exclude, recursive, staging, verify, hard_links,
+            trace, digest,
             reingest,
             ..Watch::default()
         }

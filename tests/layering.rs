@@ -27,22 +27,26 @@ const IMPORTS: &[(&str, &str)] = &[
     ("queue", ""),
     ("journal", ""),
     ("service", ""),
+    ("digest", "words"),
     ("slim", "capture words"),
     ("trace", "slim"),
-    ("commit", "capture words"),
-    ("report", "words journal"),
-    ("input", "capture commit budget"),
-    ("job", "input slim commit capture budget report words"),
+    ("commit", "capture digest trace words"),
+    ("report", "digest words journal"),
+    ("input", "capture commit digest budget"),
+    (
+        "job",
+        "input slim trace commit capture digest budget report words",
+    ),
     ("pool", "job commit budget report words"),
     ("scan", "capture commit"),
-    ("config", "budget job slim words scan"),
+    ("config", "budget digest job slim words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
     (
         "cli",
-        "words slim job config budget oneshot report status malcolm",
+        "words slim job config budget digest oneshot report status malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -53,6 +57,7 @@ const IMPORTS: &[(&str, &str)] = &[
 
 /// Each outside crate and the only places that may name it: modules, or files of a module.
 const HOMES: &[(&str, &str)] = &[
+    ("blake3", "digest"),
     ("ciborium", "trace"),
     ("clap", "cli bin"),
     ("comfy_table", "report oneshot status/table"),
@@ -76,6 +81,7 @@ const HOMES: &[(&str, &str)] = &[
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
+    ("sha2", "digest"),
     ("thiserror", ANYWHERE),
     ("tokio", "pool daemon oneshot watch status bin"),
     ("toml", "config"),
@@ -91,7 +97,7 @@ const HOMES: &[(&str, &str)] = &[
 const ANYWHERE: &str = "*";
 
 /// Where decisions are made: time and bytes are arguments, and nothing is read, written, logged or started.
-const PURE: &[&str] = &["slim", "capture", "trace", "queue", "budget/governor"];
+const PURE: &[&str] = &["slim", "capture", "trace", "digest", "queue", "budget/governor"];
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],
     &["std", "env"],

@@ -323,9 +323,9 @@ fn every_flipped_bit_is_an_error_with_its_place_or_changes_nothing() {
             }
             let _ = Reader::scan(flipped.as_slice()).map(|mut reader| {
                 let chunks = reader.chunks().to_vec();
-                chunks
-                    .iter()
-                    .for_each(|chunk| assert!(reader.rows(chunk).is_ok()));
+                for chunk in &chunks {
+                    assert!(reader.rows(chunk).is_ok());
+                }
             });
         }
     }
@@ -392,14 +392,12 @@ proptest! {
         }
         bytes.truncate(cut.index(bytes.len() * 4));
         let storage = Counting { bytes: &bytes, read: Cell::new(0) };
-        for opened in [Reader::open(&storage), Reader::scan(&storage)] {
-            if let Ok(mut reader) = opened {
-                let chunks = reader.chunks().to_vec();
-                for chunk in &chunks {
-                    let _ = reader.rows(chunk);
-                }
-                let _ = reader.locate(Side::New, 5_000);
+        for mut reader in [Reader::open(&storage), Reader::scan(&storage)].into_iter().flatten() {
+            let chunks = reader.chunks().to_vec();
+            for chunk in &chunks {
+                let _ = reader.rows(chunk);
             }
+            let _ = reader.locate(Side::New, 5_000);
         }
     }
 

@@ -11,6 +11,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use super::{number, one_of};
 use crate::budget::Limits;
+use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
@@ -110,6 +111,13 @@ struct SlimmingArgs {
     #[arg(long, value_name = "HOW")]
     #[arg(value_parser = one_of::<HardLinks>(), default_value = HardLinks::default().word())]
     hard_links: HardLinks,
+    /// Write a trace beside the marker: what was cut by which rule, and where each packet went
+    #[arg(long)]
+    trace: bool,
+    /// Make digests of the capture before and after, for its marker, its trace and the report
+    #[arg(long, value_name = "ALGORITHM")]
+    #[arg(value_parser = one_of::<Algorithm>(), default_value = Algorithm::default().word())]
+    digest: Algorithm,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +188,8 @@ impl From<Slim> for Request {
             verify: slim.slimming.verify,
             io_mode: slim.io_mode(),
             hard_links: slim.slimming.hard_links,
+            trace: slim.slimming.trace,
+            digest: slim.slimming.digest,
             marker_owner: None,
             min_free: 0,
             check_only: slim.run.check_only,
@@ -229,7 +239,7 @@ impl From<&BudgetArgs> for Limits {
 /// A flag, and the flags that have no effect when it is given.
 const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
     ("single", &["workers", "age_minutes", "recursive"]),
-    ("check_only", &["lengths", "staging", "verify"]),
+    ("check_only", &["lengths", "staging", "verify", "trace", "digest"]),
     (
         "dry_run",
         &[
@@ -240,6 +250,8 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
             "staging",
             "verify",
             "hard_links",
+            "trace",
+            "digest",
             "max_io_mbps",
             "max_cpu_percent",
             "cpu_backoff_above",
@@ -317,6 +329,8 @@ mod tests {
             verify: Verify::Full,
             io_mode: IoMode::Mmap,
             hard_links: HardLinks::Skip,
+            trace: false,
+            digest: Algorithm::None,
             marker_owner: None,
             min_free: 0,
             check_only: false,
@@ -349,7 +363,7 @@ mod tests {
             "--dir d --workers 4 --age-minutes 15 --recursive --check-only --output json --max-io-mbps 1.5 \
              --max-cpu-percent 25 --cpu-backoff-above 70 --cpu-backoff-strength 1.0 --mmap \
              --policy reference --lengths preserve --staging markers --verify count --progress never \
-             --hard-links replace --dry-run",
+             --hard-links replace --dry-run --trace --digest sha256",
         );
         let options = &request.options;
         assert_eq!(
@@ -360,6 +374,7 @@ mod tests {
             (options.verify, options.hard_links),
             (Verify::Count, HardLinks::Replace)
         );
+        assert_eq!((options.trace, options.digest), (true, Algorithm::Sha256));
         assert_eq!(
             (options.io_mode, options.check_only, request.dry_run),
             (IoMode::Mmap, true, true)

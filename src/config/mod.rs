@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::budget::Limits;
+use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, Staging, Verify};
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
@@ -71,6 +72,10 @@ pub struct Watch {
     pub verify: Verify,
     /// What to do with a capture that has several names.
     pub hard_links: HardLinks,
+    /// Whether a trace is written of what is cut.
+    pub trace: bool,
+    /// Which digests are made of a capture before and after.
+    pub digest: Algorithm,
     /// Whether it is accepted that what watches the directory takes slimmed captures for new ones.
     pub reingest: Reingest,
 }
@@ -93,6 +98,8 @@ impl Default for Watch {
             marker_owner: MarkerOwner::default(),
             verify: Verify::Full,
             hard_links: HardLinks::Skip,
+            trace: false,
+            digest: Algorithm::None,
             reingest: Reingest::Refused,
         }
     }

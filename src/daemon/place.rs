@@ -54,6 +54,8 @@ impl Place {
             verify: watch.verify,
             io_mode: settings.budget.io_mode(),
             hard_links: watch.hard_links,
+            trace: watch.trace,
+            digest: watch.digest,
             marker_owner: watch.marker_owner.resolve(),
             min_free: settings.budget.min_free,
             check_only: false,

@@ -5,7 +5,9 @@
 //! it means for the capture: skipped for now, worth another try, or given up for good.
 
 mod options;
+mod trace;
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
@@ -20,9 +22,10 @@ use crate::capture::{self, LinkType, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
-use crate::commit::{self, Original, Staging as StagingFile};
+use crate::commit::{self, Original, Staging as StagingFile, Verified};
+use crate::digest::{Digester, Digests};
 use crate::input::{self, Capture, Gate, Leased, Source};
-use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
+use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::{Policy, PolicyName};
@@ -30,6 +33,7 @@ use crate::slim::verify::{self, Broken, Depth};
 use crate::slim::{Pass, Summary};
 use crate::words::Word;
 pub use options::{HardLinks, IoMode, Options, Staging, Verify};
+use trace::{Follow, Recorder, Traced};
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ enum Error {
     Commit(#[from] commit::Error),
     #[error("verification failed: {0}")]
     Broken(#[from] Broken),
+    #[error("{digested} of {size} bytes of the capture went into its digest")]
+    Undigested { digested: u64, size: u64 },
     #[error("skipped")]
     Skip(Skip),
 }
@@ -106,6 +112,7 @@ pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool)
         notes: told.notes,
         elapsed: begun.elapsed(),
         throttled: told.throttled,
+        provenance: told.provenance,
     }
 }
 
@@ -191,6 +198,7 @@ struct Told {
     figures: Figures,
     notes: Vec<Note>,
     throttled: Duration,
+    provenance: Provenance,
 }
 
 /// Everything that one run needs.
@@ -234,22 +242,44 @@ impl<D: Disk> Job<'_, D> {
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
-        let source = Source::new(&gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
-        let reader = Reader::new(source)?;
+        let is_mapped = self.options.io_mode == IoMode::Mmap;
+        let source = Source::new(&gate, is_mapped, &self.order.progress);
         if self.options.check_only {
-            return self.judge(reader, &gate, None::<&mut StagingFile<'_, D>>, told);
+            return self.judge(
+                Reader::new(source)?,
+                &gate,
+                None::<&mut StagingFile<'_, D>>,
+                (),
+                told,
+            );
         }
+        let digester = Digester::new(self.options.digest).map(RefCell::new);
+        let reader = Reader::new(source.digested(digester.as_ref()))?;
         self.leave_space(directory, leased.capture.identity.size)?;
         let markers =
             Markers::open(self.disk, directory, self.options.marker_owner).map_err(Error::Markers)?;
+        let traced = Traced {
+            name,
+            identity: leased.capture.identity,
+            link_type: reader.layout().link_type,
+        };
+        let mut recorder = Recorder::begin(self, markers.directory(), &traced)?;
         let mut staging = match self.options.staging {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
-        };
-        self.judge(reader, &gate, Some(&mut staging), told)?;
+        }
+        .digested(self.options.digest);
+        match &mut recorder {
+            Some(recorder) => self.judge(reader, &gate, Some(&mut staging), recorder, told)?,
+            None => self.judge(reader, &gate, Some(&mut staging), (), told)?,
+        }
         let capture = leased.release();
+        let mut verified = staging.finish()?;
+        told.provenance.digests = self.digests(digester, verified.digest(), &capture.identity)?;
         let mut identity = capture.identity;
         if told.figures.bytes_out < told.figures.bytes_in {
+            let trace = self.end_trace(recorder, told)?;
+            let is_traced = trace.is_some();
             let attributes = capture.attributes.clone();
             let original = Original {
                 directory,
@@ -257,13 +287,52 @@ impl<D: Disk> Job<'_, D> {
                 identity,
                 attributes: &attributes,
             };
-            identity = staging
-                .finish()?
-                .commit(&original, || capture.lease().ok())?
+            identity = verified
+                .commit(&original, trace, || capture.lease().ok())?
                 .identity;
+            if !is_traced {
+                // One that stays tells by its figures that it is of another capture.
+                let _ = commit::forget_trace(self.disk, markers.directory(), name);
+            }
         }
         self.mark(&markers, name, &identity, told);
         Ok(())
+    }
+
+    /// The digests of the capture, which is `identity`, and of its slimmed form; `None` where none are wanted.
+    fn digests(
+        &self,
+        original: Option<RefCell<Digester>>,
+        slimmed: Option<String>,
+        identity: &Identity,
+    ) -> Result<Option<Digests>, Error> {
+        let (Some(original), Some(slimmed)) = (original.map(RefCell::into_inner), slimmed) else {
+            return Ok(None);
+        };
+        let (digested, size) = (original.bytes(), identity.size);
+        if digested != size {
+            return Err(Error::Undigested { digested, size });
+        }
+        Ok(Some(Digests {
+            algorithm: self.options.digest.word().to_owned(),
+            original: original.finish(),
+            slimmed,
+        }))
+    }
+
+    /// Ends the trace, if there is one, and notes how long it is.
+    fn end_trace<'d>(
+        &self,
+        recorder: Option<Recorder<'d, D>>,
+        told: &mut Told,
+    ) -> Result<Option<Verified<StagingFile<'d, D>>>, Error> {
+        let Some(recorder) = recorder else {
+            return Ok(None);
+        };
+        let digests = told.provenance.digests.as_ref();
+        let (trace, length) = recorder.finish(self.options, &told.figures, &told.notes, digests)?;
+        told.provenance.trace_bytes = Some(length);
+        Ok(Some(trace))
     }
 
     /// Takes every packet through the policy and, where there is one, into the staging file.
@@ -272,13 +341,15 @@ impl<D: Disk> Job<'_, D> {
         reader: Reader<Source<'_>>,
         gate: &Gate<'_>,
         staging: Option<&mut StagingFile<'_, D>>,
+        follow: impl Follow,
         told: &mut Told,
     ) -> Result<(), Error> {
         let link_type = reader.layout().link_type;
         let judged = match self.options.policy {
-            PolicyName::Reference => self.stream(reader, Reference, gate, staging),
+            PolicyName::Reference => self.stream(reader, Reference, gate, staging, follow),
             PolicyName::Evidence => {
-                self.stream(reader, Evidence::new(EvidenceOptions::default()), gate, staging)
+                let evidence = Evidence::new(EvidenceOptions::default());
+                self.stream(reader, evidence, gate, staging, follow)
             }
         };
         told.throttled = gate.throttled();
@@ -310,13 +381,14 @@ impl<D: Disk> Job<'_, D> {
         policy: P,
         gate: &Gate<'_>,
         mut staging: Option<&mut StagingFile<'_, D>>,
+        follow: impl Follow,
     ) -> Result<(Summary, Option<Note>), Error> {
         let lengths = self.options.lengths;
         let depth = match self.options.verify {
             Verify::Full => Depth::Full,
             Verify::Count => Depth::Headers,
         };
-        let mut pass = Pass::new(policy, lengths, ());
+        let mut pass = Pass::new(policy, lengths, follow);
         let mut scratch = Vec::new();
         let mut produce = |fill: &mut dyn FnMut(&mut Vec<u8>),
                            holds: &dyn Fn(&[u8]) -> Result<(), Broken>| {
@@ -336,6 +408,7 @@ impl<D: Disk> Job<'_, D> {
             produce(&mut |out| pass.span(&span, out), &|out| {
                 verify::span(&span, out, P::SCOPE, lengths, depth)
             })?;
+            pass.sink_mut().settle(gate)?;
         }
         let position = reader.position();
         let whole = pass.summary().bytes_in;
@@ -352,7 +425,9 @@ impl<D: Disk> Job<'_, D> {
     /// Refuses where the staging file could fill the file system.
     fn leave_space(&self, directory: &Directory, size: u64) -> Result<(), Error> {
         let free = self.disk.free_space(directory).map_err(Error::Space)?;
-        let needed = size.saturating_add(self.options.min_free);
+        let needed = size
+            .saturating_add(trace::most_bytes(self.options, size))
+            .saturating_add(self.options.min_free);
         if free < needed {
             Err(Error::Full { free, needed })
         } else {
@@ -370,6 +445,7 @@ impl<D: Disk> Job<'_, D> {
             bytes_in: told.figures.bytes_in,
             bytes_out: identity.size,
             modified_ns: identity.modified,
+            digests: told.provenance.digests.clone(),
         };
         if let Err(error) = markers.write(name, &marker) {
             told.notes.push(Note::Unmarked(error.to_string()));

@@ -2,6 +2,7 @@
 //!
 //! What the choices mean is done by the rest of the job; how they are written is the business of `cli` and `config`.
 
+use crate::digest::Algorithm;
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
 
@@ -78,6 +79,10 @@ pub struct Options {
     pub io_mode: IoMode,
     /// What to do with several names.
     pub hard_links: HardLinks,
+    /// Whether a trace is written of what is cut.
+    pub trace: bool,
+    /// Which digests are made of the capture before and after.
+    pub digest: Algorithm,
     /// User and group ids that own markers and their directory; `None` leaves them to this process.
     pub marker_owner: Option<(u32, u32)>,
     /// Free space, in bytes, that must remain on the file system in the worst case.

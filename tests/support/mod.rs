@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use pcap_slim::capture::pcap::Reader;
 use pcap_slim::capture::{self};
+use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{HardLinks, IoMode, Options, Order, Staging, Verify};
 use pcap_slim::slim::policy::PolicyName;
 use pcap_slim::slim::policy::reference::Reference;
@@ -83,6 +84,8 @@ pub(crate) fn options() -> Options {
         verify: Verify::Full,
         io_mode: IoMode::Mmap,
         hard_links: HardLinks::Skip,
+        trace: false,
+        digest: Algorithm::None,
         marker_owner: None,
         min_free: 0,
         check_only: false,
