@@ -39,6 +39,7 @@
 //! | [`service`] | what the service manager is told |
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
 //! | [`status`] | what the daemon is doing: a snapshot, over a socket, as a table, JSON or metrics |
+//! | [`stream`] | live recording: packets through a pipe, recorded slimmed and forwarded unchanged |
 //! | [`trace`] | the slim trace: what was cut from a capture, and where each packet went \[pure\] |
 //! | [`unit`](mod@unit) | the drop-in by which systemd lets the daemon reach its directories |
 //! | [`watch`] | file system events and scans become candidates |
@@ -63,6 +64,7 @@ pub mod scan;
 pub mod service;
 pub mod slim;
 pub mod status;
+pub mod stream;
 pub mod trace;
 pub mod unit;
 pub mod watch;

@@ -42,11 +42,12 @@ const IMPORTS: &[(&str, &str)] = &[
     ("config", "budget digest job slim words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
+    ("stream", "capture slim report words"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
     (
         "cli",
-        "words slim job config budget digest oneshot report status malcolm",
+        "words slim job config budget digest oneshot provenance report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -70,20 +71,20 @@ const HOMES: &[(&str, &str)] = &[
     ("memmap2", "input"),
     (
         "nix",
-        "input commit budget config oneshot job watch daemon/clock status/server",
+        "input commit budget config oneshot job watch daemon/clock status/server stream",
     ),
     ("notify", "watch"),
     ("pcap_parser", "capture"),
     ("sd_notify", "service"),
     (
         "serde",
-        "config report commit/marker malcolm/discover status trace",
+        "config report commit/marker digest malcolm/discover status trace",
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
     ("sha2", "digest"),
     ("thiserror", ANYWHERE),
-    ("tokio", "pool daemon oneshot watch status bin"),
+    ("tokio", "pool daemon oneshot watch status stream bin"),
     ("toml", "config"),
     (
         "tracing",

@@ -101,10 +101,16 @@ impl Layout {
         }
         let (records, last) = longest;
         let header = end.get(last..)?.first_chunk::<RECORD_HEADER>()?;
-        (records > 0).then(|| Duration::from_nanos(self.time_ns(header)))
+        (records > 0).then(|| self.timestamp(header))
     }
 
-    /// The timestamp in a record header, in nanoseconds since the epoch.
+    /// The timestamp in a record header, since the epoch.
+    #[must_use]
+    pub fn timestamp(self, header: &[u8; RECORD_HEADER]) -> Duration {
+        Duration::from_nanos(self.time_ns(header))
+    }
+
+    /// The same, in nanoseconds.
     #[inline]
     fn time_ns(self, header: &[u8; RECORD_HEADER]) -> u64 {
         let [s0, s1, s2, s3, f0, f1, f2, f3, ..] = *header;
@@ -114,7 +120,8 @@ impl Layout {
     }
 
     /// How long the record at the beginning of `bytes` is, its header included, if all of the header is there.
-    fn record_length(self, bytes: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn record_length(self, bytes: &[u8]) -> Option<usize> {
         let header = bytes.first_chunk::<RECORD_HEADER>()?;
         Some(RECORD_HEADER + self.lengths(header).0 as usize)
     }

@@ -6,12 +6,14 @@
 
 mod slim;
 mod slimd;
+mod stream;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::words::Word;
-pub use slim::Slim;
+pub use slim::{Slim, SlimCommand};
 pub use slimd::{Slimd, SlimdCommand};
+pub use stream::StreamArgs;
 
 /// Takes the words of a choice.
 fn one_of<W: Word>() -> impl TypedValueParser<Value = W> {

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::stream::StreamArgs;
 use super::{number, one_of};
 use crate::budget::Limits;
 use crate::digest::Algorithm;
@@ -39,7 +40,11 @@ SIGINT or SIGTERM, with a report of what was done.";
 /// Rewrite captures in place without their encrypted payload
 #[derive(Debug, Parser)]
 #[command(name = "pcap-slim", version, after_help = SLIM_HELP, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Slim {
+    /// What to do instead of slimming captures in place.
+    #[command(subcommand)]
+    pub command: Option<SlimCommand>,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -48,6 +53,13 @@ pub struct Slim {
     slimming: SlimmingArgs,
     #[command(flatten, next_help_heading = "What it may use")]
     budget: BudgetArgs,
+}
+
+/// What `pcap-slim` does instead of slimming captures in place.
+#[derive(Debug, Subcommand)]
+pub enum SlimCommand {
+    /// Record packets slimmed as they come, and forward them unchanged
+    Stream(StreamArgs),
 }
 
 #[derive(Debug, Args)]

@@ -87,7 +87,7 @@ fn a_crate_away_from_home_is_found_in_every_form() {
             crates_away_from_home,
             "queue",
             text,
-            &["queue: tokio is at home in pool daemon oneshot watch status bin"],
+            &["queue: tokio is at home in pool daemon oneshot watch status stream bin"],
         );
         assert_finds(crates_away_from_home, "bin/pcap-slimd", text, &[]);
     }
