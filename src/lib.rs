@@ -33,6 +33,7 @@
 //! | [`malcolm`] | which directories are Malcolm's, why some must not be slimmed, what an installation says of itself |
 //! | [`oneshot`] | given paths, through the same pool, to a printed report |
 //! | [`pool`] | the throttled task pool |
+//! | [`provenance`] | what traces and markers tell: the commands trace and verify |
 //! | [`queue`] | which candidates are due, and when the next one will be \[pure\] |
 //! | [`report`] | an outcome, as a log event, a table or JSON; the words of every other event |
 //! | [`scan`] | which files in a directory are captures to consider |
@@ -58,6 +59,7 @@ pub mod journal;
 pub mod malcolm;
 pub mod oneshot;
 pub mod pool;
+pub mod provenance;
 pub mod queue;
 pub mod report;
 pub mod scan;

@@ -38,6 +38,10 @@ const IMPORTS: &[(&str, &str)] = &[
         "input slim trace commit capture digest budget report words",
     ),
     ("pool", "job commit budget report words"),
+    (
+        "provenance",
+        "trace commit input slim capture digest budget report words",
+    ),
     ("scan", "capture commit"),
     ("config", "budget digest job slim words scan"),
     ("watch", "queue scan capture config report"),
@@ -47,7 +51,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("unit", "malcolm"),
     (
         "cli",
-        "words slim job config budget digest oneshot provenance report status stream malcolm",
+        "words slim job config budget digest trace oneshot provenance report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -61,10 +65,11 @@ const HOMES: &[(&str, &str)] = &[
     ("blake3", "digest"),
     ("ciborium", "trace"),
     ("clap", "cli bin"),
-    ("comfy_table", "report oneshot status/table"),
+    ("comfy_table", "report oneshot provenance status/table"),
     ("crc32c", "trace"),
     ("flatbuffers", "trace/footer"),
     ("globset", "scan config oneshot"),
+    ("humantime", "provenance/show"),
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
     ("libc", "input"),
@@ -78,7 +83,7 @@ const HOMES: &[(&str, &str)] = &[
     ("sd_notify", "service"),
     (
         "serde",
-        "config report commit/marker digest malcolm/discover status trace",
+        "config report commit/marker digest malcolm/discover provenance status trace",
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),

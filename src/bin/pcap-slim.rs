@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use pcap_slim::cli::{Slim, SlimCommand};
-use pcap_slim::{oneshot, stream};
+use pcap_slim::{oneshot, provenance, stream};
 
 fn main() -> ExitCode {
     let (mut command, warnings) = Slim::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -14,6 +14,8 @@ fn main() -> ExitCode {
     }
     let status = match command.command.take() {
         None => oneshot::run(&command.into()),
+        Some(SlimCommand::Trace(arguments)) => provenance::run(&arguments.into()),
+        Some(SlimCommand::Verify(arguments)) => provenance::run(&arguments.into()),
         Some(SlimCommand::Stream(arguments)) => match arguments.request() {
             Ok(request) => stream::run(request),
             Err(reason) => {

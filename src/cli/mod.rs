@@ -7,6 +7,7 @@
 mod slim;
 mod slimd;
 mod stream;
+mod trace;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 

@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::stream::StreamArgs;
+use super::trace::{TraceArgs, VerifyArgs};
 use super::{number, one_of};
 use crate::budget::Limits;
 use crate::digest::Algorithm;
@@ -26,6 +27,9 @@ Examples:
   pcap-slim --dir /captures --check-only         how much that would save
   pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
   pcap-slim --single a.pcap --output json        slim one capture, report to a program
+  pcap-slim --single a.pcap --trace --digest sha256
+  pcap-slim trace show a.pcap --summary          what was cut from it by which rule
+  pcap-slim verify a.pcap                        whether it still is what was left of it
 
 Every packet, timestamp, header and readable byte stays, of each encrypted payload its first 24 bytes.
 A capture is replaced only after its slimmed form was verified; one that is slimmed has a marker in
@@ -34,7 +38,7 @@ A capture is replaced only after its slimmed form was verified; one that is slim
 File names are printed with \\xNN for bytes that are no UTF-8, \\u{...} for what cannot be printed
 and \\\\ for a backslash. In JSON such a name has its bytes, in hexadecimal, in \"file_bytes\".
 
-Exit status: 0 done; 1 some capture failed; 2 the arguments cannot be used; 130 or 143 ended by
+Exit status: 0 done; 1 some capture failed, is not what it should be, or cannot be told; 2 the arguments cannot be used; 130 or 143 ended by
 SIGINT or SIGTERM, with a report of what was done.";
 
 /// Rewrite captures in place without their encrypted payload
@@ -60,6 +64,10 @@ pub struct Slim {
 pub enum SlimCommand {
     /// Record packets slimmed as they come, and forward them unchanged
     Stream(StreamArgs),
+    /// What was cut from a slimmed capture, by which rule, and where its packets are now
+    Trace(TraceArgs),
+    /// Whether slimmed captures still are what was left of them, by their markers and traces
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Args)]

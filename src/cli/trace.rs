@@ -1,0 +1,138 @@
+//! The command lines of `pcap-slim trace` and `pcap-slim verify`.
+//!
+//! Both are questions about captures that are slimmed already; what is answered is `provenance`'s.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::one_of;
+use crate::provenance::{Against, Form, Request};
+use crate::trace::Side;
+use crate::words::Word;
+
+/// The arguments of `pcap-slim trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Debug, Subcommand)]
+enum Question {
+    /// What a trace says as a whole: what was slimmed how, and the chunks of packets
+    Show {
+        #[command(flatten)]
+        trace: Trace,
+        /// Each rule with the packets and bytes that it cut, in place of the chunks
+        #[arg(long)]
+        summary: bool,
+    },
+    /// Where packets are, by byte positions in the original or in the slimmed capture
+    Locate(Locate),
+    /// Whether the slimmed capture is what its trace says
+    Verify(VerifyArgs),
+    /// Every packet: where it was and is, how much was cut and by which rule
+    Export {
+        #[command(flatten)]
+        trace: Trace,
+    },
+}
+
+/// Which trace, and in which form to answer.
+#[derive(Debug, Args)]
+struct Trace {
+    /// A slimmed capture that has a trace, or the trace itself
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Form of the answer
+    #[arg(long, value_name = "FORM")]
+    #[arg(value_parser = one_of::<Form>(), default_value = Form::default().word())]
+    output: Form,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "positions", required = true, multiple = true)]
+struct Positions {
+    /// A position in the original; may be given more than once
+    #[arg(long, value_name = "POS", group = "positions")]
+    old: Vec<u64>,
+    /// A position in the slimmed capture; may be given more than once
+    #[arg(long, value_name = "POS", group = "positions")]
+    new: Vec<u64>,
+    /// A file with a position a line, - for standard input: positions in the original, or with --batch-new the other
+    #[arg(long, value_name = "FILE", group = "positions")]
+    batch: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Locate {
+    #[command(flatten)]
+    trace: Trace,
+    #[command(flatten)]
+    positions: Positions,
+    /// What --batch names are positions in the slimmed capture
+    #[arg(long, requires = "batch")]
+    batch_new: bool,
+}
+
+/// The arguments of `pcap-slim verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The slimmed captures
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Form of the answer
+    #[arg(long, value_name = "FORM")]
+    #[arg(value_parser = one_of::<Form>(), default_value = Form::default().word())]
+    output: Form,
+}
+
+impl VerifyArgs {
+    fn against(self, against: Against) -> Request {
+        Request::Verify {
+            files: self.files,
+            against,
+            form: self.output,
+        }
+    }
+}
+
+impl From<VerifyArgs> for Request {
+    fn from(arguments: VerifyArgs) -> Self {
+        arguments.against(Against::All)
+    }
+}
+
+impl From<TraceArgs> for Request {
+    fn from(arguments: TraceArgs) -> Self {
+        match arguments.question {
+            Question::Show { trace, summary } => Self::Show {
+                file: trace.file,
+                summary,
+                form: trace.output,
+            },
+            Question::Locate(locate) => locate.into(),
+            Question::Verify(arguments) => arguments.against(Against::Trace),
+            Question::Export { trace } => Self::Export {
+                file: trace.file,
+                form: trace.output,
+            },
+        }
+    }
+}
+
+impl From<Locate> for Request {
+    fn from(locate: Locate) -> Self {
+        let Positions { old, new, batch } = locate.positions;
+        let old = old.into_iter().map(|position| (Side::Old, position));
+        let new = new.into_iter().map(|position| (Side::New, position));
+        let side = if locate.batch_new { Side::New } else { Side::Old };
+        Self::Locate {
+            file: locate.trace.file,
+            positions: old.chain(new).collect(),
+            batch: batch.map(|path| (path, side)),
+            form: locate.trace.output,
+        }
+    }
+}
