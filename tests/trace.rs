@@ -4,7 +4,9 @@
 mod support;
 
 use std::cell::Cell;
+use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use pcap_slim::capture::pcap::Reader as CaptureReader;
 use pcap_slim::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
@@ -284,6 +286,35 @@ fn a_trace_cut_short_is_told_so_and_can_be_read_up_to_the_tear() {
             assert_eq!(reader.locate(Side::Old, last.0).unwrap().unwrap().new, last.1);
         }
     }
+}
+
+#[test]
+fn every_packet_of_the_corpus_is_located_both_ways() {
+    let Some(corpus) = std::env::var_os("PCAP_SLIM_CORPUS").map(PathBuf::from) else {
+        println!("corpus: left out, PCAP_SLIM_CORPUS names no folder of captures");
+        return;
+    };
+    let (mut captures, mut packets, mut bytes) = (0, 0, 0);
+    let mut folders = vec![corpus];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let capture = fs::read(&path).unwrap();
+            let by_reference = traced(&capture, Reference, false);
+            let by_evidence = traced(&capture, Evidence::new(EvidenceOptions::default()), true);
+            for traced in [by_reference, by_evidence].into_iter().flatten() {
+                holds(&traced, &path.display().to_string());
+                captures += 1;
+                packets += traced.seen.len();
+                bytes += traced.trace.len();
+            }
+        }
+    }
+    println!("{captures} traces of {packets} packets, {bytes} bytes");
+    assert!(captures > 0, "no capture was read");
 }
 
 /// Everything that a trace says, or the first error.

@@ -1,7 +1,7 @@
 //! Every packet of a trace: as comma-separated values, as a JSON document a line, or as columns to look at.
 //!
 //! Chunk by chunk, so that a trace of any length takes the memory of one chunk. Columnar files (Arrow, Parquet) are left
-//! to whoever reads the values: their crates would be larger than this program.
+//! to whoever reads the values: every tool that has them reads comma-separated values into them.
 
 use std::io::Write;
 use std::path::Path;

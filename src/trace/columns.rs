@@ -11,9 +11,22 @@ use super::format::Kind;
 const MORE: u8 = 0x80;
 const BITS: u8 = 0x7f;
 
-/// Appends a varint.
+/// Appends a varint. Nearly all have one or two bytes, and this is done four times a packet.
 #[inline]
-pub(super) fn push(column: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push(column: &mut Vec<u8>, number: u64) {
+    let [low, ..] = number.to_le_bytes();
+    if number < 1 << 7 {
+        column.push(low);
+    } else if number < 1 << 14 {
+        let [high, ..] = (number >> 7).to_le_bytes();
+        column.extend_from_slice(&[low | MORE, high]);
+    } else {
+        push_long(column, number);
+    }
+}
+
+#[cold]
+fn push_long(column: &mut Vec<u8>, mut number: u64) {
     while number > u64::from(BITS) {
         column.push(number.to_le_bytes()[0] | MORE);
         number >>= 7;
