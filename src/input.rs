@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use memmap2::{Advice, Mmap};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::budget::Budget;
 use crate::capture::{Bytes, ReadError};
@@ -28,6 +29,13 @@ use crate::digest::Digester;
 
 /// How many bytes are brought in at a time.
 const STEP: usize = 1 << 19;
+
+/// For how many bytes together it is remembered whether the page cache held them.
+const REGION: usize = 1 << 20;
+/// After how many bytes the page cache is told to drop them.
+const FORGET: u64 = 8 << 20;
+/// The smallest page. Larger ones make mincore(2) tell less than it could, never more.
+const PAGE: usize = 4096;
 
 /// Why a capture could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +114,47 @@ impl Capture {
             capture: self,
             held: !refused,
         })
+    }
+}
+
+/// Which parts of a file the page cache held before anything of it was read.
+#[derive(Debug, Default)]
+pub struct Residence {
+    /// For each [`REGION`] whether most of it was there.
+    regions: Vec<bool>,
+}
+
+impl Residence {
+    /// Asks the kernel (mincore(2)). A file that cannot be asked about counts as not held.
+    #[must_use]
+    pub fn of(capture: &Capture) -> Self {
+        // SAFETY: the mapping is never read, so it does not matter what becomes of the file.
+        let Ok(mapping) = (unsafe { Mmap::map(&capture.file) }) else {
+            return Self::default();
+        };
+        let mut pages = vec![0; REGION / PAGE];
+        let regions = mapping.chunks(REGION).map(|region| {
+            let held = pages.get_mut(..region.len().div_ceil(PAGE)).unwrap_or_default();
+            // SAFETY: `region` begins at a page and is mapped, and `held` has a byte for each of its pages.
+            let asked =
+                unsafe { libc::mincore(region.as_ptr().cast_mut().cast(), region.len(), held.as_mut_ptr()) };
+            asked == 0 && held.iter().filter(|&&page| page & 1 != 0).count() * 2 > held.len()
+        });
+        Self {
+            regions: regions.collect(),
+        }
+    }
+
+    /// Whether most of the file was held.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.regions.iter().filter(|&&held| held).count() * 2 > self.regions.len()
+    }
+
+    /// Whether the region at `position` was held.
+    fn holds(&self, position: u64) -> bool {
+        let index = usize::try_from(position / REGION as u64).unwrap_or(usize::MAX);
+        self.regions.get(index).copied().unwrap_or_default()
     }
 }
 
@@ -207,6 +256,9 @@ pub struct Source<'a> {
     size: u64,
     /// Up to where bytes have been brought in.
     reached: u64,
+    /// What the page cache held before, and up to where it was told to drop what it did not.
+    residence: Residence,
+    forgotten: u64,
     store: Store,
     digester: Option<&'a RefCell<Digester>>,
 }
@@ -222,6 +274,15 @@ enum Store {
     },
 }
 
+impl Store {
+    /// A buffer that nothing was read into.
+    const EMPTY: Self = Self::Buffered {
+        bytes: Vec::new(),
+        held: 0,
+        begin: 0,
+    };
+}
+
 impl<'a> Source<'a> {
     /// The bytes of the gate's capture: mapped where that is `wanted` and there is a lease, else buffered. `progress`
     /// is told how far it has come.
@@ -233,19 +294,14 @@ impl<'a> Source<'a> {
         } else {
             None
         };
-        let store = mapping.map_or_else(
-            || Store::Buffered {
-                bytes: Vec::new(),
-                held: 0,
-                begin: 0,
-            },
-            Store::Mapped,
-        );
+        let store = mapping.map_or(Store::EMPTY, Store::Mapped);
         Self {
             gate,
             progress,
             size,
             reached: 0,
+            residence: Residence::of(&gate.leased.capture),
+            forgotten: 0,
             store,
             digester: None,
         }
@@ -256,6 +312,40 @@ impl<'a> Source<'a> {
     pub fn digested(mut self, digester: Option<&'a RefCell<Digester>>) -> Self {
         self.digester = digester;
         self
+    }
+
+    /// What the page cache held of the capture before it was read.
+    #[must_use]
+    pub fn residence(&self) -> &Residence {
+        &self.residence
+    }
+
+    /// Has the page cache drop what it did not hold before, up to `to`.
+    fn forget(&mut self, to: u64) {
+        while self.forgotten < to {
+            let next = to.min((self.forgotten / REGION as u64 + 1) * REGION as u64);
+            if !self.residence.holds(self.forgotten)
+                && let (Ok(begin), Ok(length)) =
+                    (self.forgotten.try_into(), (next - self.forgotten).try_into())
+            {
+                // Advice: where it is not taken, some memory is used for nothing.
+                let _ = posix_fadvise(
+                    &self.gate.leased.capture.file,
+                    begin,
+                    length,
+                    PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+                );
+            }
+            self.forgotten = next;
+        }
+    }
+}
+
+impl Drop for Source<'_> {
+    fn drop(&mut self) {
+        // Mapped pages are not dropped.
+        self.store = Store::EMPTY;
+        self.forget(self.reached);
     }
 }
 
@@ -289,6 +379,9 @@ impl Bytes for Source<'_> {
             self.gate.pass(length)?;
             self.bring_in(position, length)?;
             self.reached = to;
+            if matches!(self.store, Store::Buffered { .. }) && to - self.forgotten >= FORGET {
+                self.forget(to);
+            }
             self.progress.store(to, Ordering::Relaxed);
         }
         let (begin, bytes) = match &self.store {

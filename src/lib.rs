@@ -27,6 +27,7 @@
 //! | [`config`] | settings: read, merge drop-ins, validate |
 //! | [`daemon`] | the loop: candidates in, due captures out to the pool, drain with a deadline |
 //! | [`digest`] | digests of whole files \[pure\] |
+//! | [`explain`] | what slimming would cut and why, as a table, JSON or a page; writes to no capture |
 //! | [`input`] | the capture on disk: opened without links, leased, mapped or read |
 //! | [`job`] | one capture end to end; the only file that joins input, slim, commit and report |
 //! | [`journal`] | where log events go, and the kinds of them that the message catalog explains |
@@ -53,6 +54,7 @@ pub mod commit;
 pub mod config;
 pub mod daemon;
 pub mod digest;
+pub mod explain;
 pub mod input;
 pub mod job;
 pub mod journal;

@@ -49,9 +49,10 @@ const IMPORTS: &[(&str, &str)] = &[
     ("stream", "capture slim report words"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
+    ("explain", "oneshot input slim commit capture budget report words"),
     (
         "cli",
-        "words slim job config budget digest trace oneshot provenance report status stream malcolm",
+        "words slim job config budget digest trace oneshot explain provenance report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -65,7 +66,10 @@ const HOMES: &[(&str, &str)] = &[
     ("blake3", "digest"),
     ("ciborium", "trace"),
     ("clap", "cli bin"),
-    ("comfy_table", "report oneshot provenance status/table"),
+    (
+        "comfy_table",
+        "report oneshot provenance status/table explain/text",
+    ),
     ("crc32c", "trace"),
     ("flatbuffers", "trace/footer"),
     ("globset", "scan config oneshot"),
@@ -83,11 +87,12 @@ const HOMES: &[(&str, &str)] = &[
     ("sd_notify", "service"),
     (
         "serde",
-        "config report commit/marker digest malcolm/discover provenance status trace",
+        "config report commit/marker digest malcolm/discover provenance status trace explain/json",
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status"),
     ("sha2", "digest"),
+    ("tempfile", "explain/page"),
     ("thiserror", ANYWHERE),
     ("tokio", "pool daemon oneshot watch status stream bin"),
     ("toml", "config"),
@@ -103,7 +108,18 @@ const HOMES: &[(&str, &str)] = &[
 const ANYWHERE: &str = "*";
 
 /// Where decisions are made: time and bytes are arguments, and nothing is read, written, logged or started.
-const PURE: &[&str] = &["slim", "capture", "trace", "digest", "queue", "budget/governor"];
+const PURE: &[&str] = &[
+    "slim",
+    "capture",
+    "trace",
+    "digest",
+    "queue",
+    "budget/governor",
+    "explain/account",
+    "explain/gather",
+    "explain/rows",
+    "explain/unread",
+];
 const IMPURE_PATHS: &[&[&str]] = &[
     &["std", "fs"],
     &["std", "env"],

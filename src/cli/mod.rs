@@ -1,9 +1,11 @@
-//! Both command lines: what can be written, what it means, and which of it has no effect together. One file a program.
+//! Both command lines: what can be written, what it means, and which of it has no effect together. One file a program
+//! and a command of `pcap-slim`.
 //!
 //! Apart from the binaries so that help, man pages and tests have one source. Flags are the configuration
 //! file's keys with hyphens, and their words are those of `words::Word`. Nothing here looks at the file
 //! system: that a directory is missing is found by `oneshot` or `daemon`.
 
+mod explain;
 mod slim;
 mod slimd;
 mod stream;
@@ -12,9 +14,11 @@ mod trace;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::words::Word;
+pub use explain::Explain;
 pub use slim::{Slim, SlimCommand};
 pub use slimd::{Slimd, SlimdCommand};
-pub use stream::StreamArgs;
+pub use stream::Stream;
+pub use trace::{Trace, Verify};
 
 /// Takes the words of a choice.
 fn one_of<W: Word>() -> impl TypedValueParser<Value = W> {

@@ -9,9 +9,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::stream::StreamArgs;
-use super::trace::{TraceArgs, VerifyArgs};
-use super::{number, one_of};
+use super::{Explain, Stream, Trace, Verify as VerifyArgs, number, one_of};
 use crate::budget::Limits;
 use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
@@ -27,6 +25,7 @@ Examples:
   pcap-slim --dir /captures --check-only         how much that would save
   pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
   pcap-slim --single a.pcap --output json        slim one capture, report to a program
+  pcap-slim explain a.pcap                       what would be cut and why
   pcap-slim --single a.pcap --trace --digest sha256
   pcap-slim trace show a.pcap --summary          what was cut from it by which rule
   pcap-slim verify a.pcap                        whether it still is what was left of it
@@ -46,7 +45,7 @@ SIGINT or SIGTERM, with a report of what was done.";
 #[command(name = "pcap-slim", version, after_help = SLIM_HELP, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Slim {
-    /// What to do instead of slimming captures in place.
+    /// What to do instead of slimming.
     #[command(subcommand)]
     pub command: Option<SlimCommand>,
     #[command(flatten)]
@@ -59,13 +58,15 @@ pub struct Slim {
     budget: BudgetArgs,
 }
 
-/// What `pcap-slim` does instead of slimming captures in place.
-#[derive(Debug, Subcommand)]
+/// What `pcap-slim` does instead of slimming.
+#[derive(Debug, Clone, Subcommand)]
 pub enum SlimCommand {
+    /// Show what would be cut from captures and why, and change nothing
+    Explain(Explain),
     /// Record packets slimmed as they come, and forward them unchanged
-    Stream(StreamArgs),
+    Stream(Stream),
     /// What was cut from a slimmed capture, by which rule, and where its packets are now
-    Trace(TraceArgs),
+    Trace(Trace),
     /// Whether slimmed captures still are what was left of them, by their markers and traces
     Verify(VerifyArgs),
 }
@@ -110,15 +111,22 @@ struct RunArgs {
     progress: When,
 }
 
-#[derive(Debug, Args)]
-struct SlimmingArgs {
+/// What decides over the bytes of a slimmed capture.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JudgingArgs {
     /// Which policy decides what is cut
     #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
-    policy: PolicyName,
+    pub(super) policy: PolicyName,
     /// Lengths and checksums in cut packets: made right for what is left, or kept byte for byte
     #[arg(long, value_name = "FORM")]
     #[arg(value_parser = one_of::<Lengths>(), default_value = Lengths::default().word())]
-    lengths: Lengths,
+    pub(super) lengths: Lengths,
+}
+
+#[derive(Debug, Args)]
+struct SlimmingArgs {
+    #[command(flatten)]
+    judging: JudgingArgs,
     /// Where the slimmed capture is written before it replaces the capture
     #[arg(long, value_name = "WHERE")]
     #[arg(value_parser = one_of::<Staging>(), default_value = Staging::Beside.word())]
@@ -163,10 +171,10 @@ struct BudgetArgs {
     #[arg(value_parser = |text: &str| number(text, 0.0, 1.0))]
     #[arg(default_value = "0.5")]
     cpu_backoff_strength: f64,
-    /// Map captures into memory (the default up to 2 workers)
+    /// Map captures into memory
     #[arg(long)]
     mmap: bool,
-    /// Read captures into a buffer (the default from 3 workers)
+    /// Read captures into a buffer, which is the default
     #[arg(long, conflicts_with = "mmap")]
     no_mmap: bool,
 }
@@ -194,7 +202,7 @@ impl Slim {
         match (self.budget.mmap, self.budget.no_mmap) {
             (_, true) => IoMode::Buffered,
             (true, false) => IoMode::Mmap,
-            (false, false) => IoMode::for_workers(self.workers().into()),
+            (false, false) => IoMode::default(),
         }
     }
 }
@@ -202,8 +210,8 @@ impl Slim {
 impl From<Slim> for Request {
     fn from(slim: Slim) -> Self {
         let options = Options {
-            policy: slim.slimming.policy,
-            lengths: slim.slimming.lengths,
+            policy: slim.slimming.judging.policy,
+            lengths: slim.slimming.judging.lengths,
             staging: slim.slimming.staging,
             verify: slim.slimming.verify,
             io_mode: slim.io_mode(),
@@ -347,7 +355,7 @@ mod tests {
             lengths: Lengths::Rewrite,
             staging: Staging::Beside,
             verify: Verify::Full,
-            io_mode: IoMode::Mmap,
+            io_mode: IoMode::Buffered,
             hard_links: HardLinks::Skip,
             trace: false,
             digest: Algorithm::None,
@@ -420,13 +428,11 @@ mod tests {
     }
 
     #[test]
-    fn captures_are_mapped_up_to_two_workers_unless_told_otherwise() {
+    fn captures_are_read_into_a_buffer_unless_told_otherwise() {
         let mode = |line: &str| request(line).options.io_mode;
-        assert_eq!(mode("--dir d --workers 2"), IoMode::Mmap);
-        assert_eq!(mode("--dir d --workers 3"), IoMode::Buffered);
-        assert_eq!(mode("--dir d --workers 3 --mmap"), IoMode::Mmap);
+        assert_eq!(mode("--dir d"), IoMode::Buffered);
+        assert_eq!(mode("--dir d --mmap"), IoMode::Mmap);
         assert_eq!(mode("--dir d --no-mmap"), IoMode::Buffered);
-        assert_eq!(mode("--single f --workers 3"), IoMode::Mmap);
     }
 
     #[test]

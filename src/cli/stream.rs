@@ -3,15 +3,14 @@
 //! The short flags are those of the programs that it stands between: `-r` and `-w` mean what they mean to tcpdump. What
 //! cannot be told without looking at files is left to `stream`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::one_of;
-use crate::slim::{Lengths, PolicyName};
+use super::slim::JudgingArgs;
 use crate::stream::{Form, Request, Rotation};
-use crate::words::Word;
 
 const HELP: &str = "\
 Examples:
@@ -19,16 +18,17 @@ Examples:
   tcpdump -i eth0 -w - | pcap-slim stream -w slim.pcapng --forward - | suricata -r -
   tcpdump -i eth0 -w - | pcap-slim stream -w slim.pcap --rotate-mb 1000
 
-Forwarded packets are what came, byte for byte, and are sent before they are recorded. When the recording
-fails (a full disk), that is told and forwarding goes on; when their reader goes away, recording goes on.
-SIGTERM and SIGINT end the recording with the last whole packet that came, synced to the disk.
+Forwarded packets are what came, byte for byte, and are sent before they are recorded. When the
+recording fails (a full disk), that is told and forwarding goes on; when their reader goes away,
+recording goes on. SIGTERM and SIGINT end the recording with the last whole packet that came,
+synced to the disk.
 
 Exit status: 0 done; 1 reading or recording failed; 2 the arguments cannot be used.";
 
 /// The arguments of `pcap-slim stream`.
-#[derive(Debug, Args)]
-#[command(after_help = HELP)]
-pub struct StreamArgs {
+#[derive(Debug, Clone, Args)]
+#[command(after_help = HELP, max_term_width = 100)]
+pub struct Stream {
     /// Where the packets come from, a classic pcap; - is standard input
     #[arg(short = 'r', long = "read", value_name = "FILE", default_value = "-")]
     input: PathBuf,
@@ -55,51 +55,32 @@ pub struct StreamArgs {
     /// Go on in another file after so many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rotate_seconds: Option<u32>,
-    /// Which policy decides what is cut
-    #[arg(long, value_parser = one_of::<PolicyName>(), default_value = PolicyName::default().word())]
-    policy: PolicyName,
-    /// Lengths and checksums in cut packets: made right for what is left, or kept byte for byte
-    #[arg(long, value_name = "FORM")]
-    #[arg(value_parser = one_of::<Lengths>(), default_value = Lengths::default().word())]
-    lengths: Lengths,
+    #[command(flatten, next_help_heading = "How packets are slimmed")]
+    judging: JudgingArgs,
 }
 
-impl StreamArgs {
-    /// What is asked for.
-    ///
-    /// # Errors
-    /// What cannot be: two streams into one, or a rotated pipe.
-    pub fn request(self) -> Result<Request, String> {
-        if self.recording.is_some() && self.recording == self.forward {
-            return Err("-w and --forward cannot write to the same place".to_owned());
-        }
+impl From<Stream> for Request {
+    fn from(stream: Stream) -> Self {
         let rotation = Rotation {
-            bytes: self.rotate_mb.map(|megabytes| u64::from(megabytes) * 1_000_000),
-            age: self
+            bytes: stream.rotate_mb.map(|megabytes| u64::from(megabytes) * 1_000_000),
+            age: stream
                 .rotate_seconds
                 .map(|seconds| Duration::from_secs(seconds.into())),
         };
-        let is_stdout = self
-            .recording
-            .as_deref()
-            .is_none_or(|path| path == Path::new("-"));
-        if is_stdout && rotation != Rotation::default() {
-            return Err("only a recording in files can be rotated".to_owned());
-        }
         let by_name = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "pcapng");
-        let form = self.form.unwrap_or_else(|| match &self.recording {
+        let form = stream.form.unwrap_or_else(|| match &stream.recording {
             Some(path) if by_name(path) => Form::Pcapng,
             _ => Form::Pcap,
         });
-        Ok(Request {
-            input: self.input,
-            recording: self.recording,
-            forward: self.forward,
+        Self {
+            input: stream.input,
+            recording: stream.recording,
+            forward: stream.forward,
             form,
-            wallclock: self.wallclock,
+            wallclock: stream.wallclock,
             rotation,
-            policy: self.policy,
-            lengths: self.lengths,
-        })
+            policy: stream.judging.policy,
+            lengths: stream.judging.lengths,
+        }
     }
 }

@@ -12,18 +12,18 @@ use crate::trace::Side;
 use crate::words::Word;
 
 /// The arguments of `pcap-slim trace`.
-#[derive(Debug, Args)]
-pub struct TraceArgs {
+#[derive(Debug, Clone, Args)]
+pub struct Trace {
     #[command(subcommand)]
     question: Question,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Question {
     /// What a trace says as a whole: what was slimmed how, and the chunks of packets
     Show {
         #[command(flatten)]
-        trace: Trace,
+        trace: Chosen,
         /// Each rule with the packets and bytes that it cut, in place of the chunks
         #[arg(long)]
         summary: bool,
@@ -31,17 +31,17 @@ enum Question {
     /// Where packets are, by byte positions in the original or in the slimmed capture
     Locate(Locate),
     /// Whether the slimmed capture is what its trace says
-    Verify(VerifyArgs),
+    Verify(Verify),
     /// Every packet: where it was and is, how much was cut and by which rule
     Export {
         #[command(flatten)]
-        trace: Trace,
+        trace: Chosen,
     },
 }
 
 /// Which trace, and in which form to answer.
-#[derive(Debug, Args)]
-struct Trace {
+#[derive(Debug, Clone, Args)]
+struct Chosen {
     /// A slimmed capture that has a trace, or the trace itself
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -51,7 +51,7 @@ struct Trace {
     output: Form,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(id = "positions", required = true, multiple = true)]
 struct Positions {
     /// A position in the original; may be given more than once
@@ -65,10 +65,10 @@ struct Positions {
     batch: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Locate {
     #[command(flatten)]
-    trace: Trace,
+    trace: Chosen,
     #[command(flatten)]
     positions: Positions,
     /// What --batch names are positions in the slimmed capture
@@ -77,8 +77,8 @@ struct Locate {
 }
 
 /// The arguments of `pcap-slim verify`.
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
+#[derive(Debug, Clone, Args)]
+pub struct Verify {
     /// The slimmed captures
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -88,7 +88,7 @@ pub struct VerifyArgs {
     output: Form,
 }
 
-impl VerifyArgs {
+impl Verify {
     fn against(self, against: Against) -> Request {
         Request::Verify {
             files: self.files,
@@ -98,14 +98,14 @@ impl VerifyArgs {
     }
 }
 
-impl From<VerifyArgs> for Request {
-    fn from(arguments: VerifyArgs) -> Self {
+impl From<Verify> for Request {
+    fn from(arguments: Verify) -> Self {
         arguments.against(Against::All)
     }
 }
 
-impl From<TraceArgs> for Request {
-    fn from(arguments: TraceArgs) -> Self {
+impl From<Trace> for Request {
+    fn from(arguments: Trace) -> Self {
         match arguments.question {
             Question::Show { trace, summary } => Self::Show {
                 file: trace.file,

@@ -100,6 +100,8 @@ pub struct Staging<'a, D: Disk> {
     /// Bytes that were written and read back.
     written: u64,
     let_go: u64,
+    /// Whether what was written is to stay in the page cache.
+    stays: bool,
     renamed: bool,
     digester: Option<Digester>,
 }
@@ -145,6 +147,7 @@ pub fn stage<'a, D: Disk>(
         back: Vec::new(),
         written: 0,
         let_go: 0,
+        stays: true,
         renamed: false,
         digester: None,
     };
@@ -169,6 +172,11 @@ impl<D: Disk> Staging<'_, D> {
     pub fn digested(mut self, algorithm: Algorithm) -> Self {
         self.digester = Digester::new(algorithm);
         self
+    }
+
+    /// Has what was and will be written leave the page cache, since the capture was not there either.
+    pub fn leave_no_trace_in_the_cache(&mut self) {
+        self.stays = false;
     }
 
     /// Appends what `fill` does, once `holds` has found that it keeps the promises; gives the number of bytes.
@@ -237,7 +245,11 @@ impl<D: Disk> Staging<'_, D> {
         pending.drain(..length);
         *written += length as u64;
         if *written - self.let_go >= WRITE_BACK {
-            disk.let_go(file, self.let_go, *written - self.let_go);
+            // This begins to write them to the device. What is being written cannot be dropped yet, so that what was given
+            // up the time before is given up once more where it is to go.
+            let again = if self.stays { 0 } else { WRITE_BACK };
+            let begin = self.let_go.saturating_sub(again);
+            disk.let_go(file, begin, *written - begin);
             self.let_go = *written;
         }
         Ok(())
@@ -318,6 +330,9 @@ impl<'a, D: Disk> Verified<Staging<'a, D>> {
         dress(disk, &staging.file, original.attributes)?;
         disk.sync(&staging.file)
             .map_err(failed("sync the staging file"))?;
+        if !staging.stays {
+            disk.let_go(&staging.file, 0, staging.written);
+        }
         let trace = match trace {
             Some(trace) => {
                 // Before it takes the place of an earlier one.

@@ -140,7 +140,7 @@ impl Budget {
     #[must_use]
     pub fn io_mode(&self) -> IoMode {
         match self.io_mode {
-            IoModeSetting::Auto => IoMode::for_workers(self.workers),
+            IoModeSetting::Auto => IoMode::default(),
             IoModeSetting::Mmap => IoMode::Mmap,
             IoModeSetting::Buffered => IoMode::Buffered,
         }
@@ -212,7 +212,7 @@ pub type Judge<'a> = &'a dyn Fn(&Watch) -> Vec<Objection>;
 /// How captures are read, as it is told; [`Budget::io_mode`] says what it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IoModeSetting {
-    /// As suits the number of workers.
+    /// As is fastest.
     Auto,
     /// Mapped.
     Mmap,

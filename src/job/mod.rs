@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
 use crate::capture::pcap::Reader;
-use crate::capture::{self, LinkType, ReadError};
+use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
@@ -26,6 +26,7 @@ use crate::commit::{self, Original, Staging as StagingFile, Verified};
 use crate::digest::{Digester, Digests};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
+use crate::slim::dissect;
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::{Policy, PolicyName};
@@ -244,6 +245,7 @@ impl<D: Disk> Job<'_, D> {
         let gate = Gate::new(&leased, self.stop, self.budget);
         let is_mapped = self.options.io_mode == IoMode::Mmap;
         let source = Source::new(&gate, is_mapped, &self.order.progress);
+        let is_cached = source.residence().is_held();
         if self.options.check_only {
             return self.judge(
                 Reader::new(source)?,
@@ -269,6 +271,9 @@ impl<D: Disk> Job<'_, D> {
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         }
         .digested(self.options.digest);
+        if !is_cached {
+            staging.leave_no_trace_in_the_cache();
+        }
         match &mut recorder {
             Some(recorder) => self.judge(reader, &gate, Some(&mut staging), recorder, told)?,
             None => self.judge(reader, &gate, Some(&mut staging), (), told)?,
@@ -367,7 +372,11 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        if link_type != LinkType::ETHERNET {
+        let scope = match self.options.policy {
+            PolicyName::Reference => Reference::SCOPE,
+            PolicyName::Evidence => Evidence::SCOPE,
+        };
+        if !dissect::knows(link_type, scope) {
             told.notes.push(Note::LinkType(link_type.0));
         } else if truncated == 0 {
             told.notes.push(Note::NothingToCut);

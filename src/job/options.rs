@@ -34,20 +34,14 @@ impl Word for Verify {
 }
 
 /// How a capture is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IoMode {
     /// Mapped while a lease guards it.
     Mmap,
-    /// Read into a buffer.
+    /// Read into a buffer. Faster, since mapping costs a fault and an unmapping for each page, and workers who share an
+    /// address space wait for each other there.
+    #[default]
     Buffered,
-}
-
-impl IoMode {
-    /// The mode that suits so many workers: mapped up to 2, buffered from 3.
-    #[must_use]
-    pub fn for_workers(workers: usize) -> Self {
-        if workers <= 2 { Self::Mmap } else { Self::Buffered }
-    }
 }
 
 /// What to do with a capture that has several names.

@@ -13,6 +13,7 @@ use crate::scan::{self, Found, Selection};
 
 /// File names that are captures, unless somebody says otherwise.
 const INCLUDE: [&str; 4] = ["*.pcap", "*.pcap[0-9]*", "*.cap", "*.pcapng"];
+
 /// Where the captures of a run are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -31,30 +32,39 @@ pub enum Source {
 
 /// Arguments that cannot be used; found only by looking at the file system.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub enum Unusable {
+    /// A directory that cannot be read.
     #[error("cannot read the directory {}", printable(.0))]
     Directory(PathBuf, #[source] io::Error),
+    /// A file where a directory was to be.
     #[error("{} is no directory; use --single for one capture", printable(.0))]
     NoDirectory(PathBuf),
+    /// A directory where a file was to be.
     #[error("{} is no file; use --dir for the captures in a directory", printable(.0))]
     NoFile(PathBuf),
+    /// Our own patterns; they are right.
     #[error("cannot use the capture patterns")]
     Patterns(#[from] globset::Error),
 }
 
 /// A capture to hand to the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Capture {
-    pub(super) root: PathBuf,
-    pub(super) relative: PathBuf,
+pub struct Capture {
+    /// The directory that was named, or that a named capture lies in.
+    pub root: PathBuf,
+    /// The capture below it.
+    pub relative: PathBuf,
     /// The path as the operator would write it.
-    pub(super) shown: PathBuf,
+    pub shown: PathBuf,
     /// Size in bytes when it was found, for the progress only.
-    pub(super) size: u64,
+    pub size: u64,
 }
 
 /// The captures of a source, oldest first, and whether all of it could be looked at.
-pub(super) fn find(source: &Source, now: SystemTime) -> Result<(Vec<Capture>, bool), Unusable> {
+///
+/// # Errors
+/// When the source is of the wrong kind, or cannot be read at all.
+pub fn find(source: &Source, now: SystemTime) -> Result<(Vec<Capture>, bool), Unusable> {
     match source {
         Source::Single(path) => Ok((vec![single(path)?], true)),
         Source::Dir { path, age, recursive } => {

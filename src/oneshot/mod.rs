@@ -21,10 +21,9 @@ use crate::commit::recover::{self, Recovered};
 use crate::job::{self, Options};
 use crate::report::progress::When;
 use crate::report::{self, Output, Report, printable, printable_text};
-use captures::Capture;
 use work::Work;
 
-pub use captures::Source;
+pub use captures::{Capture, Source, Unusable, find};
 
 /// The user, with the group of the same name, that owns markers on a Malcolm sensor.
 const SENSOR: &str = "sensor";
@@ -59,7 +58,7 @@ pub struct Request {
 #[must_use]
 pub fn run(request: &Request) -> u8 {
     let started = Instant::now();
-    let (captures, all_seen) = match captures::find(&request.source, SystemTime::now()) {
+    let (captures, all_seen) = match find(&request.source, SystemTime::now()) {
         Ok(found) => found,
         Err(error) => {
             tell(&causes(&error));
@@ -138,7 +137,10 @@ fn list(captures: &[Capture], options: &Options, output: Output) -> io::Result<u
 }
 
 /// Writes to standard output. That nobody reads on (`| head`) is no error.
-fn print(text: &str) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -31,8 +31,8 @@ struct Summary {
 }
 
 /// Which file is meant.
-#[derive(Serialize)]
-struct Name {
+#[derive(Debug, Serialize)]
+pub struct Name {
     file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_bytes: Option<String>,

@@ -18,9 +18,10 @@ use crate::digest::Digests;
 use crate::words::Word;
 
 pub use event::with_causes;
-pub use json::{document, would_slim};
+pub use json::{Name, document, would_slim};
 pub use text::{
-    before_and_after, bytes_if_not_text, count, line, printable, printable_text, reason_class, size, time,
+    before_and_after, bytes_if_not_text, count, grouped, line, printable, printable_text, reason_class,
+    share, size, time,
 };
 
 /// What became of one capture.

@@ -4,15 +4,12 @@
 //! Notes and skips are grouped by their reason, so that a directory of thousands of captures that were
 //! slimmed before is one line; a small group names its captures. Each failure has its own line.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::{Note, Outcome, Report, Status, text};
 
-/// Up to so many captures of a group are named, beyond it only counted.
-const NAMED: usize = 5;
 /// The columns of the table.
 const COLUMNS: [&str; 7] = ["file", "packets", "cut", "before", "after", "saved", "time"];
 /// Columns to which a long file name may be folded, at least.
@@ -107,20 +104,11 @@ fn skips(report: &Report) -> Vec<String> {
 
 /// A line for everything that `said` says of captures, with their names or their number.
 fn grouped(report: &Report, said: impl Fn(&Outcome) -> Vec<String>) -> Vec<String> {
-    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for outcome in &report.outcomes {
-        for words in said(outcome) {
-            groups
-                .entry(words)
-                .or_default()
-                .push(report.name(&outcome.capture));
-        }
-    }
-    let line = |(words, names): (String, Vec<String>)| match names.len() {
-        0..=NAMED => format!("{}: {words}", names.join(", ")),
-        many => format!("{} captures: {words}", text::count(many as u64)),
-    };
-    groups.into_iter().map(line).collect()
+    let said = report.outcomes.iter().flat_map(|outcome| {
+        let named = |words| (words, report.name(&outcome.capture));
+        said(outcome).into_iter().map(named)
+    });
+    text::grouped(said)
 }
 
 fn failures(report: &Report) -> Vec<String> {
@@ -164,11 +152,20 @@ fn totals(report: &Report) -> String {
             saved(before, after)
         );
     }
+    let traces = report
+        .outcomes
+        .iter()
+        .filter_map(|one| one.provenance.trace_bytes);
+    let (traces, bytes) = traces.fold((0, 0), |(traces, bytes), one| (traces + 1, bytes + one));
+    if traces > 0 {
+        let word = if traces == 1 { "trace" } else { "traces" };
+        let _ = write!(line, ", {} {word} of {}", text::count(traces), text::size(bytes));
+    }
     format!("{line}, {}\n", text::time(report.elapsed))
 }
 
 fn saved(before: u64, after: u64) -> String {
-    text::percent(text::per_mille(before.saturating_sub(after), before))
+    text::share(before.saturating_sub(after), before)
 }
 
 #[cfg(test)]
@@ -289,6 +286,16 @@ failed:
         both.push(slimmed("b.pcap"));
         assert!(!render(&report(both), None).contains("hint"));
         assert!(!render(&report(vec![outcome("c", failed("torn"))]), None).contains("hint"));
+    }
+
+    #[test]
+    fn the_totals_say_what_traces_take() {
+        let mut traced = slimmed("a.pcap");
+        traced.provenance.trace_bytes = Some(9_100_000);
+        assert!(
+            render(&report(vec![traced, slimmed("b.pcap")]), None)
+                .ends_with(": 8.58 GB -> 1.94 GB, 77.4 % saved, 1 trace of 9.10 MB, 82.4 s\n")
+        );
     }
 
     #[test]

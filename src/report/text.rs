@@ -3,6 +3,7 @@
 //! Apart from `table` and `json` because the daemon's log uses the same words. A name is untrusted, and so is
 //! the text of an error or of a failed marker, since either may quote a name.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,8 @@ use humansize::{DECIMAL, FixedAt, FormatSizeOptions, format_size};
 
 use super::{Note, Outcome, Skip, Status};
 
+/// Up to so many captures of a group are named, beyond it only counted.
+const NAMED: usize = 5;
 /// A longer reason is cut, in characters.
 const LONGEST_CLASS: usize = 120;
 
@@ -185,6 +188,26 @@ pub(super) fn per_mille(part: u64, whole: u64) -> u32 {
     (part * 1000 + whole / 2)
         .checked_div(whole)
         .map_or(0, |rounded| u32::try_from(rounded).unwrap_or(u32::MAX))
+}
+
+/// `part` of `whole`, in percent: `22.6 %`.
+#[must_use]
+pub fn share(part: u64, whole: u64) -> String {
+    percent(per_mille(part, whole))
+}
+
+/// A line for each thing that was said of captures, with their names or, where they are many, their number.
+#[must_use]
+pub fn grouped(said: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (words, name) in said {
+        groups.entry(words).or_default().push(name);
+    }
+    let line = |(words, names): (String, Vec<String>)| match names.len() {
+        0..=NAMED => format!("{}: {words}", names.join(", ")),
+        many => format!("{} captures: {words}", count(many as u64)),
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// Thousandths as percent: `22.6 %`.

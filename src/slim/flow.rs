@@ -6,13 +6,18 @@
 //! state (128 bytes for the evidence policy), and 4 to 8 bytes for each in the buckets. Nothing here depends on
 //! anything but the sequence of keys: the hash has no seed, and chains are bounded, so that no chosen keys make it slow.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::dissect::{Datagram, Network, Transport, be32};
+
+/// Set in a key's protocol where the addresses are those of IPv6.
+const IPV6: u32 = 1 << 8;
 
 /// Which end of a flow sent a packet: 0 for the end with the smaller address and port, 1 for the other.
 pub type Side = usize;
 
 /// What tells flows apart: both ends in order, the protocol, and what the packets are tagged with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     low: u128,
     high: u128,
@@ -34,7 +39,7 @@ impl Key {
             }
             Network::V6 { at } => {
                 let address = |at| Some(u128::from_be_bytes(*frame.get(at..)?.first_chunk()?));
-                (address(at + 8)?, address(at + 24)?, 1 << 8)
+                (address(at + 8)?, address(at + 24)?, IPV6)
             }
         };
         let source = (source, datagram.ports.0);
@@ -48,11 +53,23 @@ impl Key {
         let key = Self {
             low: low.0,
             high: high.0,
-            tags: datagram.tags,
+            tags: datagram.tags.number(),
             ports: u32::from(low.1) << 16 | u32::from(high.1),
             protocol: u32::from(datagram.transport.number()) | version,
         };
         Some((key, side))
+    }
+
+    /// Both ends with their ports, in the order of [`Side`]; ESP has no ports.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation)] // the low bits are the IPv4 address, the halves the ports
+    pub fn ends(&self) -> [(IpAddr, u16); 2] {
+        let address = |bits: u128| match self.protocol & IPV6 {
+            0 => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits(bits)),
+        };
+        let ports = [(self.ports >> 16) as u16, self.ports as u16];
+        [(address(self.low), ports[0]), (address(self.high), ports[1])]
     }
 
     /// Whether the flow is one of TCP.
@@ -157,6 +174,20 @@ impl<T> Table<T> {
             self.list(found);
         }
         &mut self.entries[found as usize].state
+    }
+
+    /// The state of a flow that is in the table, which becomes no more recent by that.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&T> {
+        let mut found = self.buckets[self.bucket(key.hash())];
+        while found != NONE {
+            let entry = &self.entries[found as usize];
+            if entry.key == *key {
+                return Some(&entry.state);
+            }
+            found = entry.chained;
+        }
+        None
     }
 
     fn bucket(&self, hash: u32) -> usize {

@@ -74,6 +74,14 @@ impl Sink for () {
     fn judged(&mut self, _: &Judged<'_>) {}
 }
 
+/// Whoever lends a sink has it back after the pass.
+impl<S: Sink> Sink for &mut S {
+    #[inline]
+    fn judged(&mut self, judged: &Judged<'_>) {
+        (**self).judged(judged);
+    }
+}
+
 /// One capture's way through the core.
 #[derive(Debug)]
 pub struct Pass<P, S = ()> {

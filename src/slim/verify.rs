@@ -123,11 +123,8 @@ fn cut_holds(before: &Packet<'_>, after: &[u8], scope: Scope, lengths: Lengths) 
     let mut at = 0;
     if lengths == Lengths::Rewrite {
         for field in rewrite::fields(&datagram) {
-            // A field that stands twice in the list was passed already.
-            if field >= at {
-                (kept.get(at..field)? == after.get(at..field)?).then_some(())?;
-                at = field + 2;
-            }
+            (kept.get(at..field)? == after.get(at..field)?).then_some(())?;
+            at = field + 2;
         }
     }
     (kept.get(at..)? == after.get(at..)?).then_some(())

@@ -69,9 +69,9 @@ type Ended<T> = oneshot::Receiver<T>;
 /// Records and forwards until the input ends or a signal comes, and returns the exit status: [`DONE`], [`FAILED`] or
 /// [`USAGE`].
 #[must_use]
-pub fn run(request: Request) -> u8 {
+pub fn run(request: &Request) -> u8 {
     let begun = Instant::now();
-    let pump = match ends(&request) {
+    let pump = match ends(request) {
         Ok(pump) => pump,
         Err(reason) => {
             warn(&reason);
@@ -96,6 +96,16 @@ pub fn run(request: Request) -> u8 {
 
 /// Both ends of the pump, opened.
 fn ends(request: &Request) -> Result<Pump, String> {
+    if request.recording == request.forward {
+        return Err("-w and --forward cannot write to the same place".to_owned());
+    }
+    let is_file = request
+        .recording
+        .as_deref()
+        .is_some_and(|path| path != Path::new("-"));
+    if !is_file && request.rotation != Rotation::default() {
+        return Err("only a recording in files can be rotated".to_owned());
+    }
     let input = if request.input == Path::new("-") {
         let stdin = io::stdin();
         if stdin.is_terminal() {
@@ -133,10 +143,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn begin(request: Request, pump: Pump) -> Self {
+    fn begin(request: &Request, pump: Pump) -> Self {
         let (backlog, stop) = (Arc::new(Backlog::default()), Arc::<AtomicBool>::default());
         let recorded = request.recording.clone().map(|path| {
-            let backlog = Arc::clone(&backlog);
+            let (request, backlog) = (request.clone(), Arc::clone(&backlog));
             in_a_thread(move || {
                 let result = match request.policy {
                     PolicyName::Reference => record(&request, &path, Reference, &backlog),

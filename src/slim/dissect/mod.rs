@@ -1,32 +1,39 @@
-//! From a frame to the TCP, UDP or ESP payload in it: one file a layer, each with the same shape.
+//! From a frame to the TCP, UDP or ESP payload in it: one file a layer or family, each with the same shape.
 //!
 //! A layer takes the frame and an offset and gives what the next layer needs, or `None` where there is nothing to cut:
 //! another protocol, a fragment, a malformed header, or one that the captured bytes do not hold. Every access is
-//! checked, so no frame can make this panic. Offsets count from the beginning of the frame.
+//! checked, so no frame can make this panic. Offsets count from the beginning of the frame. [`Scope::Plain`] is
+//! Ethernet, IP, TCP and UDP; [`Scope::Full`] goes through every link type in `link` and up to
+//! [`MOST_TUNNELS`](tunnel::MOST_TUNNELS) tunnels, one in another, to the innermost TCP, UDP or ESP.
 
+pub mod enclosing;
 pub mod link;
 pub mod network;
+pub mod tags;
 pub mod transport;
+pub mod tunnel;
 
 use std::ops::Range;
 
 use crate::capture::LinkType;
+pub use enclosing::Enclosing;
 pub use network::Network;
+pub use tags::Tags;
 pub use transport::Transport;
 
 /// How much is looked into. Each policy has its own: what it does not know it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// What the established implementations know: 802.1Q tags, TCP and UDP.
+    /// What the established implementations know: Ethernet, 802.1Q tags, TCP and UDP.
     Plain,
-    /// Provider tags and MPLS too, and ESP; a UDP checksum of zero stays zero.
+    /// Other link types and tags, tunnels, segmentation offload and ESP too; a UDP checksum of zero stays zero.
     Full,
 }
 
 /// Where the headers and the payload of a TCP segment or UDP datagram lie in its frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Datagram {
-    /// The IP header.
+    /// The innermost IP header.
     pub network: Network,
     /// TCP, UDP or ESP.
     pub transport: Transport,
@@ -39,8 +46,10 @@ pub struct Datagram {
     pub payload: Range<usize>,
     /// Where the IP length says that the payload ends, captured or not.
     pub wire_end: usize,
-    /// The ids of VLAN tags and MPLS labels in front, 0 without any. [`Scope::Plain`] does not gather them.
-    pub tags: u64,
+    /// The ids of what is in front. [`Scope::Plain`] does not gather them.
+    pub tags: Tags,
+    /// The headers around `network` that a cut changes. [`Scope::Plain`] has none.
+    pub enclosing: Enclosing,
 }
 
 impl Datagram {
@@ -51,16 +60,65 @@ impl Datagram {
     }
 }
 
+/// What a link layer or tunnel carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// Which protocol, by its `EtherType`.
+    pub ether_type: u16,
+    /// Where it begins.
+    pub at: usize,
+    /// Where it must have ended by the lengths in front of it, captured or not; `usize::MAX` where none says.
+    pub end: usize,
+}
+
+/// What was gathered on the way to a datagram.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Way {
+    tags: Tags,
+    enclosing: Enclosing,
+}
+
+/// Whether frames of this link type are looked into.
+#[must_use]
+pub fn knows(link_type: LinkType, scope: Scope) -> bool {
+    match scope {
+        Scope::Plain => link_type == LinkType::ETHERNET,
+        Scope::Full => link::knows(link_type),
+    }
+}
+
 /// The datagram in a frame that begins as `link_type` says.
 #[inline]
 #[must_use]
 pub fn frame(link_type: LinkType, frame: &[u8], scope: Scope) -> Option<Datagram> {
-    let link = match link_type {
-        LinkType::ETHERNET => link::ethernet(frame, scope)?,
-        _ => return None,
-    };
-    let (network, protocol, range) = network::ip(frame, link.ether_type, link.at, scope)?;
-    transport::dissect(frame, network, protocol, range, link.tags, scope)
+    match scope {
+        Scope::Plain => outermost(link_type, frame),
+        Scope::Full => innermost(link_type, frame),
+    }
+}
+
+fn outermost(link_type: LinkType, frame: &[u8]) -> Option<Datagram> {
+    let carried = link::plain(link_type, frame)?;
+    let (network, protocol, range) = network::ip(frame, carried.ether_type, carried.at, Scope::Plain)?;
+    transport::dissect(frame, network, protocol, range, &Way::default(), Scope::Plain)
+}
+
+fn innermost(link_type: LinkType, mut frame: &[u8]) -> Option<Datagram> {
+    let mut way = Way::default();
+    let mut carried = link::dissect(link_type, frame, &mut way)?;
+    for _ in 0..=tunnel::MOST_TUNNELS {
+        let (network, protocol, range) = network::ip(frame, carried.ether_type, carried.at, Scope::Full)?;
+        if range.end > carried.end {
+            return None;
+        }
+        match tunnel::inside(frame, network, protocol, &range, &mut way) {
+            None => return transport::dissect(frame, network, protocol, range, &way, Scope::Full),
+            Some(inner) => carried = inner,
+        }
+        // What follows the outer datagram is none of the inner one's.
+        frame = frame.get(..range.end).unwrap_or(frame);
+    }
+    None
 }
 
 /// The 32-bit integer at `at`, most significant byte first.
@@ -79,4 +137,14 @@ pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
         .get(at..)?
         .first_chunk()
         .map(|pair| u16::from_be_bytes(*pair))
+}
+
+/// The 32-bit integer at `at`, least significant byte first.
+fn le32(bytes: &[u8], at: usize) -> Option<u32> {
+    be32(bytes, at).map(u32::swap_bytes)
+}
+
+/// The 16-bit integer at `at`, least significant byte first.
+fn le16(bytes: &[u8], at: usize) -> Option<u16> {
+    be16(bytes, at).map(u16::swap_bytes)
 }

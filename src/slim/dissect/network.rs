@@ -2,19 +2,21 @@
 //!
 //! Gives the header's place, the transport protocol, and the range that the IP length grants to it. That range may
 //! reach past the captured bytes: what was captured is the transport layer's to respect. Fragments are left alone,
-//! since only the first has a transport header and none has a whole checksum. [`Scope::Full`] reads a total length of 0
-//! as what segmentation offload leaves in it, and leaves packets with an authentication header alone.
+//! since only the first has a transport header and none has a whole checksum. [`Scope::Full`] reads a length of 0 as what
+//! segmentation offload leaves in it, and leaves packets with an authentication header or a jumbo payload alone.
 
 use std::ops::Range;
 
+use super::transport::TCP;
 use super::{Scope, be16};
 
 /// The EtherTypes of IP.
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 
-/// Length of an IPv4 header without options.
+/// Length of an IPv4 header without options, and what the length in it counts.
 const IPV4_HEADER: usize = 20;
+pub(super) const IPV4_LENGTH_UNIT: usize = 4;
 /// Where in it the total length, the fragment field, the protocol and the destination stand.
 pub(crate) const TOTAL_LENGTH: usize = 2;
 const FRAGMENT: usize = 6;
@@ -62,10 +64,26 @@ pub fn ip(frame: &[u8], ether_type: u16, at: usize, scope: Scope) -> Option<(Net
     }
 }
 
+/// Where the IP header at `at` says that its packet ends, whatever of it was captured; `None` where it is none or its
+/// length makes no sense. Fragments and unknown protocols have such an end too.
+pub(super) fn stated_end(frame: &[u8], ether_type: u16, at: usize) -> Option<usize> {
+    let header = frame.get(at..)?;
+    let version = header.first()? >> 4;
+    match (ether_type, version) {
+        (IPV4, 4) => {
+            let length = usize::from(header.first()? & 15) * IPV4_LENGTH_UNIT;
+            let total = usize::from(be16(header, TOTAL_LENGTH)?);
+            (length >= IPV4_HEADER && total >= length).then_some(at + total)
+        }
+        (IPV6, 6) => Some(at + IPV6_HEADER + usize::from(be16(header, PAYLOAD_LENGTH)?)),
+        _ => None,
+    }
+}
+
 #[inline]
 fn ipv4(frame: &[u8], at: usize, scope: Scope) -> Option<(Network, u8, Range<usize>)> {
     let header = frame.get(at..)?.first_chunk::<IPV4_HEADER>()?;
-    let (version, length) = (header[0] >> 4, usize::from(header[0] & 15) * 4);
+    let (version, length) = (header[0] >> 4, usize::from(header[0] & 15) * IPV4_LENGTH_UNIT);
     let end = at + length;
     let fragmented = be16(header, FRAGMENT)? & FRAGMENT_MASK != 0;
     if version != 4 || length < IPV4_HEADER || frame.len() < end || fragmented {
@@ -86,7 +104,11 @@ fn ipv6(frame: &[u8], at: usize, scope: Scope) -> Option<(Network, u8, Range<usi
         return None;
     }
     let begin = at + IPV6_HEADER;
-    let limit = begin + usize::from(be16(header, PAYLOAD_LENGTH)?);
+    let limit = match (be16(header, PAYLOAD_LENGTH)?, header[NEXT_HEADER], scope) {
+        // As in IPv4, for TCP alone. A jumbo payload (RFC 2675) would be announced by a hop-by-hop header.
+        (0, TCP, Scope::Full) => frame.len(),
+        (length, ..) => begin + usize::from(length),
+    };
     let captured = limit.min(frame.len());
     let payload = frame.get(..captured)?;
     let (mut next, mut at_next) = (header[NEXT_HEADER], begin);

@@ -5,23 +5,23 @@
 
 use std::ops::Range;
 
-use super::{Datagram, Network, Scope, be16};
+use super::enclosing::UDP_LENGTH;
+use super::{Datagram, Network, Scope, Way, be16};
+use crate::words::Word;
 
 /// Protocol numbers.
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 const ESP: u8 = 50;
 /// Length of a TCP header without options.
 const TCP_HEADER: usize = 20;
 /// Where in it the data offset stands.
 const DATA_OFFSET: usize = 12;
-/// Where in a UDP header the length stands.
-const LENGTH: usize = 4;
 /// Length of a UDP header.
 pub(crate) const UDP_HEADER: usize = 8;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -29,6 +29,11 @@ pub enum Transport {
     Udp,
     /// Encapsulating security payload, directly in IP.
     Esp,
+}
+
+impl Word for Transport {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("tcp", Self::Tcp), ("udp", Self::Udp), ("esp", Self::Esp)];
 }
 
 impl Transport {
@@ -51,7 +56,7 @@ pub fn dissect(
     network: Network,
     protocol: u8,
     range: Range<usize>,
-    tags: u64,
+    way: &Way,
     scope: Scope,
 ) -> Option<Datagram> {
     let captured = frame.get(range.start..frame.len().min(range.end))?;
@@ -59,7 +64,7 @@ pub fn dissect(
         (TCP, _) => (Transport::Tcp, tcp_header(captured)?),
         (UDP, Scope::Plain) => (Transport::Udp, UDP_HEADER),
         // Where the two lengths differ, no reader agrees with another on where the payload ends.
-        (UDP, Scope::Full) if usize::from(be16(captured, LENGTH)?) == range.len() => {
+        (UDP, Scope::Full) if usize::from(be16(captured, UDP_LENGTH)?) == range.len() => {
             (Transport::Udp, UDP_HEADER)
         }
         (ESP, Scope::Full) => (Transport::Esp, 0),
@@ -80,7 +85,8 @@ pub fn dissect(
         ports,
         payload,
         wire_end: range.end,
-        tags,
+        tags: way.tags,
+        enclosing: way.enclosing,
     })
 }
 

@@ -6,10 +6,12 @@
 
 pub mod evidence;
 pub mod reference;
+mod spoken;
 
 use super::dissect::{Datagram, Scope};
 use crate::capture::Packet;
 use crate::words::Word;
+pub use spoken::{Recognised, Spoken};
 
 /// Which policy judges the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,6 +143,9 @@ pub trait Policy {
 
     /// The verdict on one TCP or UDP payload. `datagram` says where in `packet.frame` it lies.
     fn judge(&mut self, packet: &Packet<'_>, datagram: &Datagram) -> Verdict;
+
+    /// What it knows of the flow of a payload that it has just judged. Slimming never asks.
+    fn recognised(&self, packet: &Packet<'_>, datagram: &Datagram) -> Recognised;
 }
 
 #[cfg(test)]

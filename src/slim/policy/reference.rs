@@ -4,7 +4,7 @@
 //! could be read (certificates that span segments, SSH and IKE negotiation): what looks odd here is theirs. Port and
 //! content-type numbers: IANA's registries, RFC 8446 section 5.1.
 
-use super::{Policy, Rule, Verdict};
+use super::{Policy, Recognised, Rule, Spoken, Verdict};
 use crate::capture::Packet;
 use crate::slim::FLOOR;
 use crate::slim::dissect::{Datagram, Scope, Transport};
@@ -43,6 +43,23 @@ impl Policy for Reference {
             Transport::Esp => None,
         };
         rule.map_or(Verdict::Keep, |rule| Verdict::Cut { payload: FLOOR, rule })
+    }
+
+    /// What the ports stand for.
+    fn recognised(&self, _: &Packet<'_>, datagram: &Datagram) -> Recognised {
+        let is_tls = datagram.either_port(|port| TLS_PORTS.contains(&port));
+        let spoken = match datagram.transport {
+            Transport::Tcp if is_tls => Some(Spoken::Tls),
+            Transport::Tcp => datagram
+                .either_port(|port| port == SSH_PORT)
+                .then_some(Spoken::Ssh),
+            Transport::Udp => udp(datagram).map(Rule::spoken),
+            Transport::Esp => None,
+        };
+        Recognised {
+            spoken,
+            ..Recognised::default()
+        }
     }
 }
 

@@ -29,12 +29,13 @@ mod tls;
 mod udp;
 mod wireguard;
 
-use super::{Policy, Verdict};
+use super::{Policy, Recognised, Spoken, Verdict};
 use crate::capture::Packet;
 use crate::slim::dissect::{Datagram, Scope, Transport, be32};
 use crate::slim::flow::{Key, Side, Table};
 pub use options::{Options, Protocol, Protocols};
 use probe::Readable;
+pub use statistics::looks_random;
 
 /// How many bytes a frame may be short of its wire length without having been slimmed: its check sequence, which some
 /// leave out and count all the same. So a cut that saves no more is none.
@@ -54,7 +55,7 @@ pub struct Evidence {
 /// What was learnt of a flow.
 #[derive(Debug)]
 struct Flow {
-    spoken: Spoken,
+    engine: Engine,
     heads: [Head; 2],
     /// Whether a frame of it was slimmed before. From there on its bytes are not those by which that was decided.
     is_slimmed: bool,
@@ -62,7 +63,7 @@ struct Flow {
 
 /// What was learnt of it by its protocols.
 #[derive(Debug)]
-enum Spoken {
+enum Engine {
     Tcp(tcp::Flow),
     /// UDP, and ESP directly in IP.
     Udp(udp::Flow),
@@ -78,10 +79,10 @@ struct Head {
 impl Flow {
     fn new(key: &Key) -> Self {
         Self {
-            spoken: if key.is_tcp() {
-                Spoken::Tcp(tcp::Flow::default())
+            engine: if key.is_tcp() {
+                Engine::Tcp(tcp::Flow::default())
             } else {
-                Spoken::Udp(udp::Flow::default())
+                Engine::Udp(udp::Flow::default())
             },
             heads: Default::default(),
             is_slimmed: false,
@@ -164,7 +165,7 @@ impl Policy for Evidence {
         flow.is_slimmed |= missing > CHECK_SEQUENCE && !is_snapped && !payload.is_empty();
         if flow.is_slimmed {
             // As where it was cut, so that the same tests run on other flows.
-            if let Spoken::Udp(flow) = &mut flow.spoken {
+            if let Engine::Udp(flow) = &mut flow.engine {
                 flow.stop_testing();
             }
             return Verdict::Keep;
@@ -177,8 +178,8 @@ impl Policy for Evidence {
         };
         let wire = wire_end.saturating_sub(datagram.payload.start).max(payload.len());
         let head = flow.head(side, wire, &self.options);
-        let readable = match &mut flow.spoken {
-            Spoken::Tcp(flow) => {
+        let readable = match &mut flow.engine {
+            Engine::Tcp(flow) => {
                 let sequence = be32(frame, datagram.transport_at + SEQUENCE).unwrap_or_default();
                 flow.judge(
                     side,
@@ -190,7 +191,7 @@ impl Policy for Evidence {
                     },
                 )
             }
-            Spoken::Udp(flow) => {
+            Engine::Udp(flow) => {
                 let ports = datagram.ports;
                 let udp = udp::Datagram {
                     side,
@@ -205,6 +206,23 @@ impl Policy for Evidence {
             }
         };
         self.verdict(readable, head, packet, datagram)
+    }
+
+    fn recognised(&self, packet: &Packet<'_>, datagram: &Datagram) -> Recognised {
+        let key = Key::of(packet.frame, datagram);
+        let Some(flow) = key.and_then(|(key, _)| self.flows.get(&key)) else {
+            return Recognised::default();
+        };
+        let known = match &flow.engine {
+            Engine::Tcp(flow) => flow.recognised(),
+            Engine::Udp(flow) => flow.recognised(),
+        };
+        let is_esp = datagram.transport == Transport::Esp;
+        Recognised {
+            spoken: if is_esp { Some(Spoken::Esp) } else { known.spoken },
+            is_slimmed: flow.is_slimmed,
+            ..known
+        }
     }
 }
 

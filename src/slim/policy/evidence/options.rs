@@ -3,7 +3,7 @@
 //! Plain values: how they are written in a file or on a command line is told elsewhere, in the words of this file.
 
 use crate::slim::FLOOR;
-use crate::slim::policy::Rule;
+use crate::slim::policy::{Rule, Spoken};
 use crate::words::Word;
 
 /// Options of [`super::Evidence`].
@@ -76,18 +76,18 @@ impl Word for Protocol {
 }
 
 impl Protocol {
-    /// The protocol that a rule belongs to; rules of statistics and of other policies belong to none.
+    /// The protocol that a rule belongs to; where only statistics speak for it, none.
     fn of(rule: Rule) -> Option<Self> {
-        match rule {
-            Rule::TlsRecords | Rule::TlsUnsynced => Some(Self::Tls),
-            Rule::SshTransport => Some(Self::Ssh),
-            Rule::DtlsRecord => Some(Self::Dtls),
-            Rule::QuicShortHeader | Rule::GoogleQuic | Rule::OpaqueQuic => Some(Self::Quic),
-            Rule::Srtp | Rule::Srtcp | Rule::OpaqueRtp => Some(Self::Srtp),
-            Rule::WireGuard => Some(Self::WireGuard),
-            Rule::OpenVpn => Some(Self::OpenVpn),
-            Rule::Esp | Rule::EspInUdp | Rule::OpaqueEsp => Some(Self::Esp),
-            _ => None,
+        match rule.spoken() {
+            Spoken::Tls => Some(Self::Tls),
+            Spoken::Ssh => Some(Self::Ssh),
+            Spoken::Dtls => Some(Self::Dtls),
+            Spoken::Quic => Some(Self::Quic),
+            Spoken::Srtp => Some(Self::Srtp),
+            Spoken::WireGuard => Some(Self::WireGuard),
+            Spoken::OpenVpn => Some(Self::OpenVpn),
+            Spoken::Esp => Some(Self::Esp),
+            Spoken::Ike | Spoken::Ipsec | Spoken::Stun | Spoken::Opaque => None,
         }
     }
 }

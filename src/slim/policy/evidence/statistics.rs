@@ -15,7 +15,8 @@ const WORDS: usize = 8;
 
 /// Whether a payload may be ciphertext, by its beginning and its end: about half of the bytes have the high bit, hardly
 /// any is zero, and it does not end in text. Text fails, so do most binary formats, and of ciphertext hardly any.
-pub(super) fn looks_random(payload: &[u8]) -> bool {
+#[must_use]
+pub fn looks_random(payload: &[u8]) -> bool {
     let begin = payload.get(..GLANCE).unwrap_or(payload);
     let end = payload
         .len()

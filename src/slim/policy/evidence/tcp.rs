@@ -11,7 +11,7 @@ use super::stream::{End, Sealed, Walk};
 use super::tls::Beginning;
 use super::{hello, socks, ssh, tls};
 use crate::slim::flow::Side;
-use crate::slim::policy::Rule;
+use crate::slim::policy::{Recognised, Rule, Spoken};
 
 /// Flags of a TCP header (RFC 9293 section 3.1).
 pub(super) const SYN: u8 = 2;
@@ -94,6 +94,20 @@ impl Flow {
             Readable::All
         } else {
             readable
+        }
+    }
+
+    /// What is known of it. Application data that is still in doubt is nothing known.
+    pub(super) fn recognised(&self) -> Recognised {
+        let spoken = self.ends.iter().find_map(|end| match (&end.mode, end.border) {
+            (Mode::Ssh(_), _) => Some(Spoken::Ssh),
+            (Mode::Tls(_), Border::None | Border::At(_)) => Some(Spoken::Tls),
+            _ => None,
+        });
+        Recognised {
+            spoken,
+            is_spared: self.shared.is_kept,
+            is_slimmed: false,
         }
     }
 

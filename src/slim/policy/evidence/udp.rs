@@ -8,6 +8,7 @@ use super::opaque::{self, Opaque};
 use super::probe::{Probe, Readable};
 use super::{dtls, esp, gquic, ike, openvpn, quic, srtp, stun, wireguard};
 use crate::slim::flow::Side;
+use crate::slim::policy::{Recognised, Spoken};
 
 /// A datagram as it is on the wire.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +126,27 @@ impl Flow {
         self.datagrams = self.datagrams.saturating_add(1);
         let readable = esp::judge(self, datagram);
         self.unless_plaintext(readable)
+    }
+
+    /// What is known of it. Protocols often come one behind another: the one that carries the most is named.
+    pub(super) fn recognised(&self) -> Recognised {
+        let seen = self.seen;
+        let spoken = [
+            (seen.dtls, Spoken::Dtls),
+            (seen.quic || self.gquic_client.is_some(), Spoken::Quic),
+            (seen.wireguard, Spoken::WireGuard),
+            (seen.openvpn, Spoken::OpenVpn),
+            (seen.ike, Spoken::Ike),
+            (seen.stun, Spoken::Stun),
+        ];
+        Recognised {
+            spoken: spoken
+                .iter()
+                .find(|(is_seen, _)| *is_seen)
+                .map(|&(_, spoken)| spoken),
+            is_spared: seen.plaintext,
+            is_slimmed: false,
+        }
     }
 
     /// Gives up testing, where there is any.
