@@ -14,6 +14,7 @@ use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::policy::{Policy, Rule, Verdict};
 use pcap_slim::slim::{Judged, Lengths, Pass, Sink};
 use pcap_slim::trace::{CaptureHeader, Error, Event, Header, Reader, Rows, Side, Storage, Writer};
+use pcap_slim::words::Word;
 use proptest::prelude::*;
 use support::tls_capture;
 
@@ -238,6 +239,20 @@ fn a_rule_s_name_and_the_bytes_it_cut_are_told_for_each_packet() {
     assert_eq!(rows[1].before, 16 + 54 + 1205);
     let ends: u64 = rows.iter().map(|row| row.before).sum::<u64>() + 24;
     assert_eq!(ends, capture.len() as u64);
+}
+
+#[test]
+fn the_format_description_names_every_rule_by_its_number() {
+    let page = include_str!("../packaging/man/slimtrace.5").replace("\\-", "-");
+    for (word, rule) in Rule::WORDS {
+        let entry = format!("{} {word}", rule.number());
+        let is_there = page.lines().any(|line| {
+            let mut words = line.split_whitespace().peekable();
+            std::iter::from_fn(|| words.next().map(|word| (word, words.peek().copied())))
+                .any(|(number, name)| name.is_some_and(|name| format!("{number} {name}") == entry))
+        });
+        assert!(is_there, "{entry}");
+    }
 }
 
 #[test]

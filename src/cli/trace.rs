@@ -11,8 +11,28 @@ use crate::provenance::{Against, Form, Request};
 use crate::trace::Side;
 use crate::words::Word;
 
+const TRACE_HELP: &str = "\
+Examples:
+  pcap-slim trace show a.pcap --summary
+  pcap-slim trace locate a.pcap --old 123456 --output json
+  pcap-slim trace export a.pcap --output csv
+
+FILE is the slimmed capture, whose trace is .slim_markers/NAME.slimtrace beside it, or the trace. A trace
+without its end is read as far as it goes.
+
+Exit status: 0 done; 1 the trace is damaged or not whole, a position is in no packet, or the capture
+is not what it was; 2 the arguments cannot be used.";
+
+const VERIFY_HELP: &str = "\
+With a digest, every byte is compared; with a trace, where each packet begins; with neither, size and
+time. The answer says which, and names the first packet that differs.
+
+Exit status: 0 every capture is what was left of it; 1 one is not, is still the original beside its
+trace, or nothing tells; 2 the arguments cannot be used.";
+
 /// The arguments of `pcap-slim trace`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = TRACE_HELP, max_term_width = 100)]
 pub struct Trace {
     #[command(subcommand)]
     question: Question,
@@ -78,6 +98,7 @@ struct Locate {
 
 /// The arguments of `pcap-slim verify`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = VERIFY_HELP, max_term_width = 100)]
 pub struct Verify {
     /// The slimmed captures
     #[arg(value_name = "FILE", required = true)]

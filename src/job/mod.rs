@@ -335,7 +335,10 @@ impl<D: Disk> Job<'_, D> {
             return Ok(None);
         };
         let digests = told.provenance.digests.as_ref();
-        let (trace, length) = recorder.finish(self.options, &told.figures, &told.notes, digests)?;
+        let (trace, length, rest) = recorder.finish(self.options, &told.figures, &told.notes, digests)?;
+        // A stop is met where the capture is replaced, or comes too late.
+        let go_on = || !self.stop.load(Ordering::Relaxed);
+        told.throttled += self.budget.spend(rest as u64, go_on).unwrap_or_default();
         told.provenance.trace_bytes = Some(length);
         Ok(Some(trace))
     }

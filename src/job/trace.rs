@@ -82,21 +82,23 @@ impl<'d, D: Disk> Recorder<'d, D> {
         }))
     }
 
-    /// Ends the trace of a capture whose slimmed form is verified. Gives how long it is, in bytes.
+    /// Ends the trace of a capture whose slimmed form is verified. Gives how long it is, and how much of that was written
+    /// only now, in bytes.
     pub(super) fn finish(
         mut self,
         options: &Options,
         figures: &Figures,
         notes: &[Note],
         digests: Option<&Digests>,
-    ) -> Result<(Verified<Staging<'d, D>>, u64), Error> {
+    ) -> Result<(Verified<Staging<'d, D>>, u64, usize), Error> {
         for event in events(options, figures, notes, digests) {
             self.writer.event(&event);
         }
         let (writer, mut length) = (self.writer, 0);
-        self.staging
+        let rest = self
+            .staging
             .append(|out| length = writer.finish(out), |_| Ok::<(), commit::Error>(()))?;
-        Ok((self.staging.finish()?, length))
+        Ok((self.staging.finish()?, length, rest))
     }
 }
 

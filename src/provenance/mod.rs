@@ -1,10 +1,10 @@
 //! What traces and markers tell: what was cut from a capture, where its packets are, and whether it still is what was
 //! left of it. The commands `trace` and `verify` of `pcap-slim`.
 //!
-//! One file a question: [`show`](self) in `show`, where packets are in `locate`, each packet in `export`, and in `verify`
-//! whether a slimmed capture changed since. `open` finds the trace of a capture. Files are opened for reading, without
-//! following links below the directory that is named; answers go to standard output, all else to standard error. Exit
-//! status 0: done, or the capture is what it should be; 1: it is not, or that could not be told; 2: usage.
+//! One file a question: what a trace says as a whole in `show`, where packets are in `locate`, each packet in `export`, and
+//! in `verify` whether a slimmed capture changed since. `open` finds the trace of a capture. Files are opened for reading,
+//! without following links below the directory that is named; answers go to standard output, all else to standard
+//! error. Exit status 0: done, or the capture is what it should be; 1: it is not, or that could not be told.
 
 mod export;
 mod locate;

@@ -1,7 +1,9 @@
 //! Runs the real `pcap-slim` on one capture and reads its JSON; tells classic captures from others.
 //!
 //! What the tests on whole captures share. What the bytes must be is not decided here: that is the oracle's word, in
-//! the fixtures or run beside the program.
+//! the fixtures or run beside the program. Each test binary uses a part of it.
+
+#![allow(dead_code)]
 
 use std::fs;
 use std::path::Path;
