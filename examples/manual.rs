@@ -43,6 +43,30 @@ const SLIM: &[Section] = &[
         ],
     ),
     (
+        "FILES OF FLOWS",
+        &[
+            (
+                "",
+                "A file of --keep-flows-of is told by what is in it. It is read before each capture; while it is missing or \
+                 cannot be read, no capture is slimmed. Flows are kept in both directions and in any VLAN.",
+            ),
+            (
+                "Lists",
+                "On each line tcp ADDRESS PORT ADDRESS PORT, or udp, or esp ADDRESS ADDRESS, with spaces, tabs or commas \
+                 between. What begins with # is a comment.",
+            ),
+            (
+                "Suricata's eve.json",
+                "Events of the type alert, with src_ip, src_port, dest_ip, dest_port and proto.",
+            ),
+            (
+                "Zeek's logs",
+                "notice.log and others with id.orig_h, id.orig_p, id.resp_h, id.resp_p and proto, as columns with their \
+                 #fields line or as JSON.",
+            ),
+        ],
+    ),
+    (
         "SEE ALSO",
         &[(
             "",
@@ -236,9 +260,14 @@ fn describe(roff: &mut Roff, before: &str, command: &Command) {
         text.push_str(&about(argument.get_help()));
     }
     roff.control("TP", []).text(tag).text([roman(text + ".")]);
-    for argument in command.get_opts().filter(|argument| !argument.is_global_set()) {
-        let long = argument.get_long().unwrap_or_default();
-        let values = argument.get_value_names().unwrap_or_default().join(" ");
+    let is_own = |argument: &&clap::Arg| !argument.is_global_set() && argument.get_id() != "help";
+    for argument in command.get_arguments().filter(is_own) {
+        let Some(long) = argument.get_long() else { continue };
+        let values = if argument.get_action().takes_values() {
+            argument.get_value_names().unwrap_or_default().join(" ")
+        } else {
+            String::new()
+        };
         roff.control("RS", []).control("TP", []);
         roff.text([bold(format!("--{long} ")), italic(values)]);
         roff.text([roman(about(argument.get_help()) + ".")])

@@ -20,6 +20,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
+//! | [`alerts`] | files that name flows to keep: lists, Suricata's alerts, Zeek's logs |
 //! | [`budget`] | what all workers together may use; its `governor` is the arithmetic \[pure\] |
 //! | [`capture`] | containers: bytes become spans of packets \[pure\] |
 //! | [`cli`] | both command lines |
@@ -37,6 +38,7 @@
 //! | [`provenance`] | what traces and markers tell: the commands trace and verify |
 //! | [`queue`] | which candidates are due, and when the next one will be \[pure\] |
 //! | [`report`] | an outcome, as a log event, a table or JSON; the words of every other event |
+//! | [`restore`] | a slimmed capture, with full-length packets again, to a new file |
 //! | [`scan`] | which files in a directory are captures to consider |
 //! | [`service`] | what the service manager is told |
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
@@ -47,6 +49,7 @@
 //! | [`watch`] | file system events and scans become candidates |
 //! | [`words`] | the words that a user writes for a choice |
 
+pub mod alerts;
 pub mod budget;
 pub mod capture;
 pub mod cli;
@@ -64,6 +67,7 @@ pub mod pool;
 pub mod provenance;
 pub mod queue;
 pub mod report;
+pub mod restore;
 pub mod scan;
 pub mod service;
 pub mod slim;

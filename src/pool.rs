@@ -130,7 +130,7 @@ fn guarded(order: &Order, run: impl FnOnce() -> Outcome) -> Outcome {
                 reason,
             }),
             figures: Figures::default(),
-            policy: order.options.policy.word(),
+            policy: order.options.judging.policy.word(),
             notes: Vec::new(),
             elapsed: begun.elapsed(),
             throttled: std::time::Duration::ZERO,

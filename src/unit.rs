@@ -38,25 +38,39 @@ pub enum Error {
     },
 }
 
-/// The drop-in for these directories, which need not exist.
+/// The drop-in for the directories that are written to, and those that are only read. None need exist.
 ///
 /// # Errors
 /// A directory that no unit can name, or should.
-pub fn drop_in<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<String, Error> {
+pub fn drop_in<'a>(
+    written: impl IntoIterator<Item = &'a Path>,
+    read: impl IntoIterator<Item = &'a Path>,
+) -> Result<String, Error> {
     let mut protect_home = None;
     let mut lines = Vec::new();
-    for directory in directories {
+    let read = read.into_iter().map(|directory| (directory, false));
+    for (directory, is_written) in written.into_iter().map(|directory| (directory, true)).chain(read) {
         let resolved = resolved(directory);
         for path in [directory, &resolved] {
-            let Some((place, setting)) = HIDDEN.into_iter().find(|(place, _)| path.starts_with(place)) else {
-                lines.push(format!("ReadWritePaths={}", word(path)?));
-                continue;
+            let hidden = HIDDEN.into_iter().find(|(place, _)| path.starts_with(place));
+            let (setting, is_hidden_itself) = match hidden {
+                // What is not hidden can be read.
+                None if !is_written => continue,
+                None => {
+                    lines.push(format!("ReadWritePaths={}", word(path)?));
+                    continue;
+                }
+                Some((place, setting)) => (setting, path == Path::new(place)),
             };
-            if path == Path::new(place) {
+            if is_hidden_itself {
                 let path = path.to_owned();
                 return Err(Error::Hidden { path });
             }
             protect_home = protect_home.or(setting);
+            if !is_written {
+                lines.push(format!("BindReadOnlyPaths={}", word(path)?));
+                continue;
+            }
             lines.push(format!("BindPaths={}", word(path)?));
             // What makes a directory Malcolm's must be seen in there too.
             for other in malcolm::company(path) {
@@ -85,8 +99,9 @@ const HEAD: &str = "\
 #   systemctl daemon-reload && systemctl restart pcap-slimd
 #
 # ReadWritePaths= makes a directory writable; BindPaths= shows one, writable, below a place that stays hidden
-# otherwise; BindReadOnlyPaths= shows what tells that a directory is Malcolm's. With the \"-\" a directory may be
-# missing when the service starts; one that is made later is reached from the next restart on.
+# otherwise; BindReadOnlyPaths= shows what tells that a directory is Malcolm's, and where files that name flows to
+# keep are. With the \"-\" a directory may be missing when the service starts; one that is made later is reached from
+# the next restart on.
 [Service]
 ";
 
@@ -141,7 +156,7 @@ mod tests {
 
     /// The settings of the drop-in, without its head.
     fn settings(directories: &[&str]) -> Vec<String> {
-        let text = drop_in(directories.iter().map(Path::new)).unwrap();
+        let text = drop_in(directories.iter().map(Path::new), []).unwrap();
         let settings = text.strip_prefix(HEAD).unwrap();
         settings.lines().map(str::to_owned).collect()
     }
@@ -168,8 +183,25 @@ mod tests {
         assert_eq!(settings(&["/homework"]), ["ReadWritePaths=-/homework"]);
         for path in ["/home", "/tmp", "/run/user"] {
             let path = PathBuf::from(path);
-            assert_eq!(drop_in([path.as_path()]), Err(Error::Hidden { path }));
+            assert_eq!(drop_in([path.as_path()], []), Err(Error::Hidden { path }));
         }
+    }
+
+    #[test]
+    fn a_directory_that_is_only_read_is_mounted_where_it_is_hidden() {
+        let read = ["/var/log/suricata", "/home/nobody-here/zeek"].map(Path::new);
+        let text = drop_in([Path::new("/captures")], read).unwrap();
+        let settings: Vec<&str> = text.strip_prefix(HEAD).unwrap().lines().collect();
+        assert_eq!(
+            settings,
+            [
+                "ProtectHome=tmpfs",
+                "ReadWritePaths=-/captures",
+                "BindReadOnlyPaths=-/home/nobody-here/zeek"
+            ]
+        );
+        let path = PathBuf::from("/tmp");
+        assert_eq!(drop_in([], [path.as_path()]), Err(Error::Hidden { path }));
     }
 
     #[test]
@@ -224,7 +256,7 @@ mod tests {
     fn what_no_unit_can_say_is_an_error() {
         for path in [&b"/a\nb"[..], b"/a\x1bb", b"/\xff", b"/a\tb"] {
             let path = PathBuf::from(OsStr::from_bytes(path));
-            let error = drop_in([path.as_path()]).unwrap_err();
+            let error = drop_in([path.as_path()], []).unwrap_err();
             assert_eq!(error, Error::Unwritable { path });
             assert!(!error.to_string().contains(|c: char| c.is_control()));
         }

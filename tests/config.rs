@@ -19,7 +19,10 @@ use pcap_slim::config::{
 };
 use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{HardLinks, IoMode, Staging, Verify};
-use pcap_slim::slim::Lengths;
+use pcap_slim::slim::dissect::Transport;
+use pcap_slim::slim::policy::evidence::{Options as EvidenceOptions, Protocol};
+use pcap_slim::slim::policy::keep::{FiveTuple, NotANetwork, Rules};
+use pcap_slim::slim::{Lengths, PolicyName};
 use pcap_slim::words::Word;
 use proptest::prelude::*;
 
@@ -236,7 +239,7 @@ fn mistakes_on_the_command_line_come_all_at_once() {
 }
 
 #[test]
-fn auto_maps_up_to_two_workers() {
+fn auto_reads_into_a_buffer() {
     let mode = |io_mode, workers| {
         Budget {
             io_mode,
@@ -245,8 +248,7 @@ fn auto_maps_up_to_two_workers() {
         }
         .io_mode()
     };
-    assert_eq!(mode(IoModeSetting::Auto, 2), IoMode::Mmap);
-    assert_eq!(mode(IoModeSetting::Auto, 3), IoMode::Buffered);
+    assert_eq!(mode(IoModeSetting::Auto, 2), IoMode::Buffered);
     assert_eq!(mode(IoModeSetting::Mmap, 3), IoMode::Mmap);
     assert_eq!(mode(IoModeSetting::Buffered, 1), IoMode::Buffered);
 }
@@ -272,6 +274,9 @@ prop_compose! {
         reingest in any_word::<Reingest>(),
         recursive: bool,
         trace: bool,
+        (policy, evidence) in any_judging(),
+        keep in any_rules(),
+        files in prop::collection::vec("[^/\0.*?{}\\[\\]]{1,8}", 0..3),
     ) -> Watch {
         Watch {
             path: Path::new("/captures").join(name),
@@ -279,8 +284,59 @@ prop_compose! {
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
             age_from, lengths, include, exclude, recursive, staging, verify, hard_links,
             trace, digest,
-            reingest,
-            ..Watch::default()
+            reingest, policy, evidence, keep,
+            keep_flows_of: files.iter().map(|name| Path::new("/alerts").join(name)).collect(),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_judging()(
+        policy in any_word::<PolicyName>(),
+        opaque_udp: bool,
+        floor in 24..=65_535_usize,
+        head_bytes in 0..=1_000_000_000_u32,
+        head_packets in 0..=1_000_000_000_u32,
+        off in prop::collection::vec(any_word::<Protocol>(), 0..4),
+        max_flows in 1..=100_000_000_usize,
+    ) -> (PolicyName, EvidenceOptions) {
+        let off = off.into_iter().collect();
+        let evidence = EvidenceOptions { opaque_udp, floor, head_bytes, head_packets, off, max_flows };
+        // What the reference policy would not heed is refused.
+        let is_heeded = policy == PolicyName::Evidence;
+        (policy, if is_heeded { evidence } else { EvidenceOptions::DEFAULT })
+    }
+}
+
+prop_compose! {
+    fn any_rules()(
+        networks in prop::collection::vec((any::<std::net::IpAddr>(), any::<u8>()), 0..3),
+        ports in prop::collection::vec((prop::sample::select(vec!["", "tcp/", "udp/"]), any::<[u16; 2]>()), 0..3),
+        vlans in prop::collection::vec(0..4096u16, 0..3),
+        flows in prop::collection::vec((any::<[u128; 2]>(), any::<[u16; 2]>()), 0..3),
+    ) -> Rules {
+        // A network with bits behind its prefix is told how it should be.
+        let network = |(address, prefix): &(std::net::IpAddr, u8)| {
+            let bits = if address.is_ipv4() { 33 } else { 129 };
+            let text = format!("{address}/{}", u16::from(*prefix) % bits);
+            text.parse().unwrap_or_else(|error| match error {
+                NotANetwork::Behind(network) => network,
+                NotANetwork::Form => panic!("{text}"),
+            })
+        };
+        let port = |(transport, [one, other]): &(&str, [u16; 2])| {
+            format!("{transport}{}-{}", one.min(other), one.max(other)).parse().unwrap()
+        };
+        // Not one that maps an address of IPv4: both ends have one version.
+        let end = |address: u128, port| (std::net::Ipv6Addr::from_bits(address | 1 << 127).into(), port);
+        let flow = |([one, other], [one_port, other_port]): &([u128; 2], [u16; 2])| {
+            FiveTuple::new(Transport::Udp, end(*one, *one_port), end(*other, *other_port))
+        };
+        Rules {
+            networks: networks.iter().map(network).collect(),
+            ports: ports.iter().map(port).collect(),
+            vlans: vlans.iter().map(|vlan| vlan.to_string().parse().unwrap()).collect(),
+            flows: flows.iter().map(flow).collect(),
         }
     }
 }

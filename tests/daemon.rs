@@ -372,3 +372,43 @@ async fn a_capture_is_taken_when_it_is_due_and_not_if_it_was_touched_before() {
     assert!(wait_of(&taken) > Duration::from_secs(30));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_missing_file_of_flows_to_keep_is_waited_for_and_a_reload_changes_what_is_kept() {
+    let alerts = tempfile::tempdir().unwrap();
+    let missing = alerts.path().join("eve.json").display().to_string();
+    let rest = format!("keep_flows_of = [\"{missing}\"]\n{FREE}");
+    let running = Running::new(&["a"], &rest, |directory| put(directory, "a/first.pcap", 10_000));
+    let failed = running.until("failed", |it| it.totals.failed == 1).await;
+    assert!(!failed.failed[0].permanent);
+    assert_eq!(failed.queue_length, 1);
+    assert!(
+        failed
+            .errors
+            .keys()
+            .any(|kind| kind.starts_with("the flows to keep are not known: cannot open")),
+        "{:?}",
+        failed.errors
+    );
+    let size = |name: &str| fs::metadata(running.path(name)).unwrap().len();
+    fs::create_dir(running.path("b")).unwrap();
+    // What stands behind the list of watches is the last one's.
+    running
+        .reload(&["a", "b"], &format!("keep_ports = [443]\n{FREE}"))
+        .await;
+    running.until("reloaded", |it| it.watches.len() == 2).await;
+    put(running.directory.path(), "b/second.pcap", 10_000);
+    running.until("slimmed", |it| it.totals.slimmed == 1).await;
+    let whole = u64::try_from(tls_capture(10_000, 1).len()).unwrap();
+    assert_eq!((size("a/first.pcap"), size("b/second.pcap")), (whole, whole));
+    running.reload(&["b"], FREE).await;
+    let before = running
+        .until("reloaded", |it| it.watches.len() == 1)
+        .await
+        .totals
+        .slimmed;
+    put(running.directory.path(), "b/third.pcap", 10_000);
+    running.until("slimmed", |it| it.totals.slimmed > before).await;
+    assert!(size("b/third.pcap") < whole / 2);
+    running.stop().await;
+}

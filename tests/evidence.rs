@@ -11,6 +11,8 @@ mod datagrams;
 mod frames;
 #[path = "evidence/ipsec.rs"]
 mod ipsec;
+#[path = "evidence/links.rs"]
+mod links;
 #[path = "evidence/media.rs"]
 mod media;
 #[path = "evidence/opaque.rs"]
@@ -19,11 +21,21 @@ mod opaque;
 mod options;
 #[path = "evidence/properties.rs"]
 mod properties;
+#[path = "evidence/records.rs"]
+mod records;
 #[path = "evidence/script.rs"]
 mod script;
 #[path = "evidence/segments.rs"]
 mod segments;
 #[path = "evidence/ssh.rs"]
 mod ssh;
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "evidence/tls.rs"]
 mod tls;
+#[path = "evidence/tshark.rs"]
+mod tshark;
+#[path = "evidence/tunnels.rs"]
+mod tunnels;
+#[path = "evidence/wrap.rs"]
+mod wrap;

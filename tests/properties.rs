@@ -4,6 +4,8 @@
 //! some bytes overwritten.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "support/steps.rs"]
+mod steps;
 mod support;
 
 use pcap_slim::capture::pcap::{Reader, Span};
@@ -326,7 +328,7 @@ proptest! {
     #[test]
     fn the_chunking_of_the_input_does_not_matter(capture in capture(), step in 1..400usize) {
         let whole = slim_bytes(&capture, Lengths::Rewrite).unwrap();
-        prop_assert!(slim_in_steps(&capture, step) == whole.0);
+        prop_assert!(steps::slim(Reference, &capture, step) == whole.0);
     }
 
     #[test]
@@ -360,39 +362,4 @@ proptest! {
         }
         prop_assert!(verify::span(&original, &slimmed[..slimmed.len() - 1], Scope::Plain, lengths, Depth::Headers).is_err());
     }
-}
-
-/// The core over a source that hands out windows of about `step` bytes.
-fn slim_in_steps(capture: &[u8], step: usize) -> Vec<u8> {
-    struct Steps<'a>(&'a [u8], usize);
-    impl pcap_slim::capture::Bytes for Steps<'_> {
-        fn len(&self) -> u64 {
-            self.0.len() as u64
-        }
-        fn window(&mut self, position: u64, want: usize) -> Result<&[u8], pcap_slim::capture::ReadError> {
-            // The reader asks for a whole span; this source gives less whenever a record fits, as near the end.
-            let begin = usize::try_from(position).unwrap().min(self.0.len());
-            let rest = &self.0[begin..];
-            let first = rest.first_chunk::<16>().map_or(16, |header| {
-                16 + u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize
-            });
-            let length = if begin == 0 {
-                24
-            } else {
-                first.max(self.1).min(want)
-            };
-            Ok(&rest[..length.min(rest.len())])
-        }
-    }
-    let mut reader = Reader::new(Steps(capture, step)).unwrap();
-    let mut pass = Pass::new(Reference, Lengths::Rewrite, ());
-    let mut out = Vec::new();
-    pass.header(reader.header(), &mut out);
-    while let Some(span) = reader.next_span().unwrap() {
-        pass.span(&span, &mut out);
-    }
-    while let Some(piece) = reader.next_of_tail().unwrap() {
-        pass.tail(piece, &mut out);
-    }
-    out
 }

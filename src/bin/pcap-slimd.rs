@@ -51,7 +51,10 @@ fn tell(slimd: &Slimd, command: &SlimdCommand) -> Result<(), Box<dyn Error>> {
                 &mut std::io::stdout(),
             )?);
         }
-        SlimdCommand::PrintDropIn => unit::drop_in(slimd.settings()?.writes_to())?,
+        SlimdCommand::PrintDropIn => {
+            let settings = slimd.settings()?;
+            unit::drop_in(settings.writes_to(), settings.reads_from())?
+        }
         SlimdCommand::DiscoverMalcolm { directory } => {
             Installation::read_or_default(directory.as_deref())?.to_toml()
         }

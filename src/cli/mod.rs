@@ -6,6 +6,8 @@
 //! system: that a directory is missing is found by `oneshot` or `daemon`.
 
 mod explain;
+mod policy;
+mod restore;
 mod slim;
 mod slimd;
 mod stream;
@@ -15,6 +17,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::words::Word;
 pub use explain::Explain;
+pub use restore::Restore;
 pub use slim::{Slim, SlimCommand};
 pub use slimd::{Slimd, SlimdCommand};
 pub use stream::Stream;

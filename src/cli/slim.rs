@@ -9,7 +9,8 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::{Explain, Stream, Trace, Verify as VerifyArgs, number, one_of};
+use super::policy::{self, PolicyArgs};
+use super::{Explain, Restore, Stream, Trace, Verify as VerifyArgs, number, one_of};
 use crate::budget::Limits;
 use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, Options, Staging, Verify};
@@ -54,6 +55,8 @@ pub struct Slim {
     run: RunArgs,
     #[command(flatten, next_help_heading = "How captures are slimmed")]
     slimming: SlimmingArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
     #[command(flatten, next_help_heading = "What it may use")]
     budget: BudgetArgs,
 }
@@ -63,6 +66,8 @@ pub struct Slim {
 pub enum SlimCommand {
     /// Show what would be cut from captures and why, and change nothing
     Explain(Explain),
+    /// Make a new capture of a slimmed one, with full-length packets padded with zeros
+    Restore(Restore),
     /// Record packets slimmed as they come, and forward them unchanged
     Stream(Stream),
     /// What was cut from a slimmed capture, by which rule, and where its packets are now
@@ -209,12 +214,13 @@ impl Slim {
 
 impl From<Slim> for Request {
     fn from(slim: Slim) -> Self {
+        let (workers, io_mode) = (slim.workers(), slim.io_mode());
         let options = Options {
-            policy: slim.slimming.judging.policy,
+            judging: slim.policy.judging(slim.slimming.judging.policy),
             lengths: slim.slimming.judging.lengths,
             staging: slim.slimming.staging,
             verify: slim.slimming.verify,
-            io_mode: slim.io_mode(),
+            io_mode,
             hard_links: slim.slimming.hard_links,
             trace: slim.slimming.trace,
             digest: slim.slimming.digest,
@@ -225,7 +231,7 @@ impl From<Slim> for Request {
         };
         Self {
             dry_run: slim.run.dry_run,
-            workers: slim.workers().into(),
+            workers: workers.into(),
             options,
             limits: Limits::from(&slim.budget),
             output: slim.run.output,
@@ -302,6 +308,13 @@ fn warnings(matches: &ArgMatches) -> Vec<String> {
             warnings.extend(idle.map(|id| format!("{} has no effect with {}", flag(id), flag(with))));
         }
     }
+    let of_policy: &[&str] = if given("dry_run") { &policy::FLAGS } else { &[] };
+    let idle = of_policy.iter().filter(|id| given(id));
+    warnings.extend(idle.map(|id| format!("{} has no effect with --dry-run", flag(id))));
+    if let Some((name, idle)) = policy::without_effect(matches) {
+        let idle = idle.iter().filter(|id| given(id));
+        warnings.extend(idle.map(|id| format!("{} has no effect with --policy {}", flag(id), name.word())));
+    }
     if given("cpu_backoff_strength") && !given("cpu_backoff_above") {
         warnings.push("--cpu-backoff-strength has no effect without --cpu-backoff-above".to_owned());
     }
@@ -315,6 +328,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+    use crate::job::Judging;
 
     fn read(line: &str) -> Result<(Slim, Vec<String>), clap::Error> {
         Slim::read(format!("pcap-slim {line}").split_whitespace().map(OsString::from))
@@ -351,7 +365,7 @@ mod tests {
     fn the_defaults_are_the_established_ones() {
         let request = request("--dir /captures");
         let options = Options {
-            policy: PolicyName::Reference,
+            judging: Judging::default(),
             lengths: Lengths::Rewrite,
             staging: Staging::Beside,
             verify: Verify::Full,
@@ -489,7 +503,7 @@ mod tests {
             ("--dir a --single b", ErrorKind::ArgumentConflict),
             ("--dir a --mmap --no-mmap", ErrorKind::ArgumentConflict),
             ("--dir a --policy none", ErrorKind::InvalidValue),
-            ("--dir a b", ErrorKind::UnknownArgument),
+            ("--dir a b", ErrorKind::ArgumentConflict),
         ];
         for (line, kind) in lines {
             assert_eq!(read(line).unwrap_err().kind(), kind, "{line}");

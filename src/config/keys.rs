@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::value::{self, OFF, UNLIMITED};
 use super::{Budget, Daemon, Watch};
+use crate::slim::policy::evidence::{Options, Protocol, Protocols};
 use crate::words::Word;
 
 /// One key of a section whose settings are a `T`.
@@ -40,6 +41,97 @@ pub(super) const CAPTURE: &[Key<Watch>] = &[
         name: "policy",
         read: |watch, value| set(&mut watch.policy, value::word(value)),
         show: |watch| quoted(watch.policy.word()),
+    },
+    Key {
+        name: "opaque_udp",
+        read: |watch, value| set(&mut watch.evidence.opaque_udp, value::flag(value)),
+        show: |watch| watch.evidence.opaque_udp.to_string(),
+    },
+    Key {
+        name: "floor",
+        read: |watch, value| {
+            let floor = value::whole(value, " of bytes", Options::FLOORS);
+            set(&mut watch.evidence.floor, floor.map(|floor| floor as usize))
+        },
+        show: |watch| watch.evidence.floor.to_string(),
+    },
+    Key {
+        name: "head_bytes",
+        read: |watch, value| {
+            let bytes = value::whole(value, " of bytes", Options::HEADS);
+            set(&mut watch.evidence.head_bytes, bytes)
+        },
+        show: |watch| watch.evidence.head_bytes.to_string(),
+    },
+    Key {
+        name: "head_packets",
+        read: |watch, value| {
+            let packets = value::whole(value, " of packets", Options::HEADS);
+            set(&mut watch.evidence.head_packets, packets)
+        },
+        show: |watch| watch.evidence.head_packets.to_string(),
+    },
+    Key {
+        name: "protocols",
+        read: |watch, value| {
+            let on: Result<Protocols, _> = value::words(value).map(|on| on.into_iter().collect());
+            set(&mut watch.evidence.off, on.map(Protocols::others))
+        },
+        show: |watch| {
+            let on = watch.evidence.off.others();
+            list(on.iter().map(Protocol::word))
+        },
+    },
+    Key {
+        name: "max_flows",
+        read: |watch, value| {
+            let flows = value::whole(value, " of flows", Options::MOST_FLOWS);
+            set(&mut watch.evidence.max_flows, flows.map(|flows| flows as usize))
+        },
+        show: |watch| watch.evidence.max_flows.to_string(),
+    },
+    Key {
+        name: "keep_networks",
+        read: |watch, value| {
+            set(
+                &mut watch.keep.networks,
+                value::rules(value, "networks, as in [\"10.0.0.0/8\"]"),
+            )
+        },
+        show: |watch| list(&watch.keep.networks),
+    },
+    Key {
+        name: "keep_ports",
+        read: |watch, value| {
+            set(
+                &mut watch.keep.ports,
+                value::rules(value, "ports, as in [22, \"udp/5000-6000\"]"),
+            )
+        },
+        show: |watch| list(&watch.keep.ports),
+    },
+    Key {
+        name: "keep_vlans",
+        read: |watch, value| {
+            set(
+                &mut watch.keep.vlans,
+                value::rules(value, "VLAN ids, as in [100, \"200-299\"]"),
+            )
+        },
+        show: |watch| list(&watch.keep.vlans),
+    },
+    Key {
+        name: "keep_flows",
+        read: |watch, value| {
+            let flows = "flows, as in [\"tcp 192.0.2.1 40000 198.51.100.2 443\"]";
+            set(&mut watch.keep.flows, value::rules(value, flows))
+        },
+        show: |watch| list(&watch.keep.flows),
+    },
+    Key {
+        name: "keep_flows_of",
+        read: |watch, value| set(&mut watch.keep_flows_of, value::files(value)),
+        show: |watch| list(watch.keep_flows_of.iter().map(|file| file.display())),
     },
     Key {
         name: "lengths",
@@ -99,6 +191,16 @@ pub(super) const WATCH: &[Key<Watch>] = &[Key {
     read: |watch, value| set(&mut watch.reingest, value::word(value)),
     show: |watch| quoted(watch.reingest.word()),
 }];
+
+/// Those that only the evidence policy heeds.
+pub(super) const OF_EVIDENCE: [&str; 6] = [
+    "opaque_udp",
+    "floor",
+    "head_bytes",
+    "head_packets",
+    "protocols",
+    "max_flows",
+];
 
 /// `[budget]`.
 pub(super) const BUDGET: &[Key<Budget>] = &[
@@ -267,8 +369,9 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn list(texts: &[String]) -> String {
-    toml::Value::from(texts.to_vec()).to_string()
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    toml::Value::from(texts).to_string()
 }
 
 fn or_unlimited(limit: Option<f64>) -> String {

@@ -12,6 +12,9 @@ use super::file::{Document, Table};
 use super::keys::{self, Key, PATH};
 use super::mistake::{Mistakes, Place, printable};
 use super::{Budget, Daemon, Judge, Objection, Settings, Watch, value};
+use crate::slim::PolicyName;
+use crate::slim::policy::evidence::Options;
+use crate::words::Word;
 
 /// How a mistake names the path of a watch.
 const WATCH_PATH: &str = "watch.path";
@@ -80,6 +83,12 @@ pub(super) fn merge(documents: &mut [Document], judge: Judge, mistakes: &mut Mis
     }
     find_contradictions(&watches, mistakes);
     hear(judge, &watches, mistakes);
+    for watch in &mut watches {
+        // A default for those that heed it; shown, it would be a mistake here.
+        if watch.settings.policy != PolicyName::Evidence {
+            watch.settings.evidence = Options::DEFAULT;
+        }
+    }
     Settings {
         watches: watches.into_iter().map(|watch| watch.settings).collect(),
         budget: budget.settings,
@@ -158,7 +167,9 @@ pub(super) fn find_contradictions(watches: &[Section<Watch>], mistakes: &mut Mis
             add(format!("{path} lies inside {outer}, which is recursive"));
         }
         find_useless_patterns(watch, mistakes);
+        find_unheeded(watch, mistakes);
     }
+    find_unheeded_defaults(watches, mistakes);
 }
 
 /// Adds what `judge` objects to, where the key is written that it names, else where the path is.
@@ -202,6 +213,46 @@ fn find_useless_patterns(watch: &Section<Watch>, mistakes: &mut Mistakes) {
             let what = format!("\"{pattern}\" is in the include of {path} too, where it can take nothing");
             mistakes.add(Some(place), key, what);
         }
+    }
+}
+
+/// The keys with a value of their own that only the evidence policy would heed.
+fn unheeded(watch: &Section<Watch>) -> impl Iterator<Item = &Written> {
+    let untouched = Watch::default();
+    let is_idle = watch.settings.policy != PolicyName::Evidence;
+    let keys = keys::CAPTURE.iter().filter(move |key| {
+        let is_own = (key.show)(&watch.settings) != (key.show)(&untouched);
+        is_idle && is_own && keys::OF_EVIDENCE.contains(&key.name)
+    });
+    keys.filter_map(|key| watch.written.get(key.name))
+}
+
+/// What is said of such a key.
+fn no_effect(policy: PolicyName) -> String {
+    format!("has no effect with policy = \"{}\"", policy.word())
+}
+
+/// Adds the keys of a watch that its policy does not heed.
+fn find_unheeded(watch: &Section<Watch>, mistakes: &mut Mistakes) {
+    for Written { key, place } in unheeded(watch).filter(|written| written.key.starts_with("watch.")) {
+        mistakes.add(Some(place), key, no_effect(watch.settings.policy));
+    }
+}
+
+/// Adds the defaults that no watch heeds. One that heeds them is enough.
+fn find_unheeded_defaults(watches: &[Section<Watch>], mistakes: &mut Mistakes) {
+    let Some((first, others)) = watches.split_first() else {
+        return;
+    };
+    if others
+        .iter()
+        .chain([first])
+        .any(|watch| watch.settings.policy == PolicyName::Evidence)
+    {
+        return;
+    }
+    for Written { key, place } in unheeded(first).filter(|written| written.key.starts_with("defaults.")) {
+        mistakes.add(Some(place), key, no_effect(first.settings.policy));
     }
 }
 

@@ -22,6 +22,8 @@ use std::time::Duration;
 use crate::budget::Limits;
 use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, Staging, Verify};
+use crate::slim::policy::evidence::Options as EvidenceOptions;
+use crate::slim::policy::keep::Rules;
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
 
@@ -56,6 +58,12 @@ pub struct Watch {
     pub age_from: AgeFrom,
     /// Which policy judges the packets.
     pub policy: PolicyName,
+    /// How the evidence policy judges them.
+    pub evidence: EvidenceOptions,
+    /// What stays whole, whatever the policy decides.
+    pub keep: Rules,
+    /// Files, or patterns of files, that name flows which stay whole.
+    pub keep_flows_of: Vec<PathBuf>,
     /// How cut frames' headers are written.
     pub lengths: Lengths,
     /// Globs over file names: what to take. Never empty.
@@ -88,6 +96,9 @@ impl Default for Watch {
             age: value::of_minutes(DEFAULT_AGE_MINUTES),
             age_from: AgeFrom::Mtime,
             policy: PolicyName::Reference,
+            evidence: EvidenceOptions::DEFAULT,
+            keep: Rules::default(),
+            keep_flows_of: Vec::new(),
             lengths: Lengths::Rewrite,
             include: ["*.pcap", "*.pcap[0-9]*", "*.cap", "*.pcapng"]
                 .map(str::to_owned)
@@ -268,6 +279,12 @@ impl Settings {
             .iter()
             .map(|watch| watch.path.as_path())
             .chain(metrics)
+    }
+
+    /// The directories that the daemon reads beside those: where the files are that name flows to keep.
+    pub fn reads_from(&self) -> impl Iterator<Item = &Path> {
+        let files = self.watches.iter().flat_map(|watch| &watch.keep_flows_of);
+        files.filter_map(|file| file.parent())
     }
 
     /// The defaults, with these directories to watch and this age. Relative directories are taken from the

@@ -7,11 +7,13 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::MarkerOwner;
+use crate::alerts;
 use crate::words::Word;
 
 /// The value, or what is wrong with it.
@@ -164,15 +166,20 @@ pub(super) fn owner(value: &DeValue) -> Reading<MarkerOwner> {
 
 /// A list of globs over file names, of which none can be wrong.
 pub(super) fn patterns(value: &DeValue) -> Reading<Vec<String>> {
-    let list = value
+    list(value, "patterns, as in [\"*.pcap\"]", pattern)
+}
+
+/// A list of items of which none can be wrong; all that is wrong with them is told at once.
+fn list<T>(value: &DeValue, what: &str, item: impl Fn(&DeValue) -> Reading<T>) -> Reading<Vec<T>> {
+    let items = value
         .as_array()
-        .ok_or_else(|| must_be("a list of patterns, as in [\"*.pcap\"]", value))?;
-    let (patterns, wrong): (Vec<_>, Vec<_>) = list
+        .ok_or_else(|| must_be(format!("a list of {what}"), value))?;
+    let (items, wrong): (Vec<_>, Vec<_>) = items
         .iter()
-        .map(|item| pattern(item.get_ref()))
+        .map(|value| item(value.get_ref()))
         .partition(Result::is_ok);
     if wrong.is_empty() {
-        Ok(patterns.into_iter().flatten().collect())
+        Ok(items.into_iter().flatten().collect())
     } else {
         Err(wrong
             .into_iter()
@@ -180,6 +187,41 @@ pub(super) fn patterns(value: &DeValue) -> Reading<Vec<String>> {
             .collect::<Vec<_>>()
             .join("; "))
     }
+}
+
+/// A list of keep rules of one kind, described by `what`: texts, or numbers where a number is such a rule.
+pub(super) fn rules<T: FromStr<Err: Display>>(value: &DeValue, what: &str) -> Reading<Vec<T>> {
+    list(value, what, |item| {
+        let text = match item {
+            DeValue::String(text) => text.clone(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().into(),
+            _ => return Err(must_be(format!("a list of {what}"), item)),
+        };
+        text.parse().map_err(|error| format!("\"{text}\" {error}"))
+    })
+}
+
+/// A list of words out of those that `T` knows, at least one.
+pub(super) fn words<T: Word>(value: &DeValue) -> Reading<Vec<T>> {
+    let words: Vec<T> = list(value, "words, as in [\"tls\"]", word)?;
+    if words.is_empty() {
+        return Err("must hold a word; an empty list leaves nothing to cut".to_owned());
+    }
+    Ok(words)
+}
+
+/// A list of absolute paths of files, or of patterns of files in one directory.
+pub(super) fn files(value: &DeValue) -> Reading<Vec<PathBuf>> {
+    list(value, "paths, as in [\"/var/log/suricata/eve.json\"]", |item| {
+        let path = directory(item)
+            .ok()
+            .filter(|path| path.file_name().is_some() && !is_spelled_as_directory(item));
+        let path = path.ok_or_else(|| must_be("the absolute path of a file, without \"..\"", item))?;
+        match alerts::pattern(&path) {
+            Some(Err(error)) => Err(format!("{} is no pattern: {}", describe(item), error.kind())),
+            _ => Ok(path),
+        }
+    })
 }
 
 /// As [`patterns`], at least one.

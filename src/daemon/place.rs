@@ -11,9 +11,10 @@ use std::time::SystemTime;
 use tracing::{debug, error};
 
 use super::Error;
+use crate::alerts;
 use crate::commit::recover;
 use crate::config::{self, AgeFrom, Settings};
-use crate::job::{self, Options};
+use crate::job::{self, Judging, Options};
 use crate::queue::Candidate;
 use crate::report::event;
 use crate::scan::{self, Selection};
@@ -39,7 +40,12 @@ pub(super) enum Look {
 }
 
 impl Place {
-    pub(super) fn new(watch: &config::Watch, settings: &Settings) -> Result<Self, Error> {
+    /// `keep_flows_of` are the files that the watch names, which other watches may name too.
+    pub(super) fn new(
+        watch: &config::Watch,
+        settings: &Settings,
+        keep_flows_of: Arc<alerts::Files>,
+    ) -> Result<Self, Error> {
         let selection =
             Selection::new(&watch.include, &watch.exclude, watch.recursive).map_err(|source| {
                 Error::Pattern {
@@ -48,7 +54,12 @@ impl Place {
                 }
             })?;
         let options = Options {
-            policy: watch.policy,
+            judging: Judging {
+                policy: watch.policy,
+                evidence: watch.evidence,
+                keep: watch.keep.clone(),
+                keep_flows_of,
+            },
             lengths: watch.lengths,
             staging: watch.staging,
             verify: watch.verify,
@@ -74,6 +85,11 @@ impl Place {
 
     pub(super) fn path_of(&self, candidate: &Candidate) -> PathBuf {
         self.root().join(&candidate.relative)
+    }
+
+    /// The files that name flows to keep in its captures.
+    pub(super) fn alert_files(&self) -> Arc<alerts::Files> {
+        Arc::clone(&self.options.judging.keep_flows_of)
     }
 
     /// A capture that was seen, for the queue.

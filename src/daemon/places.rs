@@ -4,7 +4,7 @@
 //! a follower that has been replaced can do no harm.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::Error;
 use super::place::{Place, recover_below};
+use crate::alerts;
 use crate::config::Settings;
 use crate::watch::{self, Directory, Sighting, State};
 
@@ -68,7 +69,11 @@ impl Places {
 
     /// Takes over the watches of `settings`; nothing is changed when one of them is wrong.
     pub(super) fn apply(&mut self, settings: &Settings) -> Result<Changes, Error> {
-        let wanted = settings.watches.iter().map(|watch| Place::new(watch, settings));
+        let mut known: Vec<_> = self.iter().map(|(_, place)| place.alert_files()).collect();
+        let wanted = settings.watches.iter().map(|watch| {
+            let files = alert_files(&watch.keep_flows_of, &mut known);
+            Place::new(watch, settings, files)
+        });
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let mut changes = Changes::default();
         let is_wanted = |place: &Place| wanted.iter().any(|wanted| wanted.root() == place.root());
@@ -158,4 +163,14 @@ impl Places {
             follower.abort();
         }
     }
+}
+
+/// The files with these names: those that another watch has, with what was read of them, or new ones.
+fn alert_files(named: &[PathBuf], known: &mut Vec<Arc<alerts::Files>>) -> Arc<alerts::Files> {
+    if let Some(files) = known.iter().find(|files| files.named() == named) {
+        return Arc::clone(files);
+    }
+    let files = Arc::new(alerts::Files::new(named.to_vec()));
+    known.push(Arc::clone(&files));
+    files
 }

@@ -196,6 +196,8 @@ pub struct Gathering {
     account: Account,
     flows: HashMap<Key, Flow>,
     most_flows: usize,
+    /// How much the policy looks into.
+    scope: Scope,
 }
 
 impl Gathering {
@@ -207,12 +209,14 @@ impl Gathering {
             account: Account::default(),
             flows: HashMap::new(),
             most_flows,
+            scope: Scope::Plain,
         }
     }
 
     /// The policy to make the pass with that this gathering is the sink of.
     #[must_use]
-    pub fn overhear<P: Policy>(&self, policy: P) -> Overheard<P> {
+    pub fn overhear<P: Policy>(&mut self, policy: P) -> Overheard<P> {
+        self.scope = P::SCOPE;
         Overheard {
             policy,
             word: Rc::clone(&self.word),
@@ -277,9 +281,11 @@ impl Sink for Gathering {
             Verdict::Cut { rule, .. } => Some(rule),
             Verdict::Keep => None,
         };
-        match self.word.take() {
-            Some(word) => self.of_flow(&word, rule, tally),
-            None => *self.account.unread.entry(Unread::of(packet)).or_default() += tally,
+        if let Some(word) = self.word.take() {
+            self.of_flow(&word, rule, tally);
+        } else {
+            let kind = Unread::of(packet, self.scope);
+            *self.account.unread.entry(kind).or_default() += tally;
         }
     }
 }

@@ -20,20 +20,20 @@ struct Document {
     #[serde(flatten)]
     path: Name,
     policy: &'static str,
-    captures: Captures,
+    captures: Files,
     total: Figures,
     /// Of captures like these that are not slimmed already.
     lasts_times: Option<f64>,
     cut: Vec<Cut>,
     kept: Vec<Kept>,
-    not_recognised: Vec<Port>,
+    not_recognised: Vec<Unrecognised>,
     other_frames: Vec<Other>,
     framing_bytes: u64,
     biggest_flows: Vec<Flow>,
 }
 
 #[derive(Serialize)]
-struct Captures {
+struct Files {
     read: usize,
     already_slimmed: u64,
     not_captures: u64,
@@ -77,7 +77,7 @@ struct Kept {
 }
 
 #[derive(Serialize)]
-struct Port {
+struct Unrecognised {
     transport: &'static str,
     port: u16,
     #[serde(flatten)]
@@ -149,22 +149,22 @@ pub(super) fn render(explanation: &Explanation) -> String {
         policy: explanation.policy.word(),
         captures: captures(explanation),
         total: account.total.into(),
-        lasts_times: explanation.lasts(),
+        lasts_times: explanation.lasts().map(|times| (times * 1000.0).round() / 1000.0),
         cut,
         kept,
-        not_recognised: rows::ports(account).into_iter().map(Port::from).collect(),
+        not_recognised: rows::ports(account).into_iter().map(Unrecognised::from).collect(),
         other_frames,
         framing_bytes: account.framing,
         biggest_flows: account.biggest.iter().map(|one| flow(explanation, one)).collect(),
     })
 }
 
-fn captures(explanation: &Explanation) -> Captures {
+fn captures(explanation: &Explanation) -> Files {
     let failed = explanation.failed.iter().map(|(capture, error)| Failed {
         name: capture.as_path().into(),
         error: error.clone(),
     });
-    Captures {
+    Files {
         read: explanation.captures.len(),
         already_slimmed: explanation.slimmed,
         not_captures: explanation.not_captures,
@@ -181,7 +181,7 @@ fn flow(explanation: &Explanation, flow: &BigFlow) -> Flow {
         client,
         server,
         protocol: flow.spoken.map(Word::word),
-        rules: flow.rules.iter().map(|rule| rule.word()).collect(),
+        rules: flow.rule_names(),
         packets: flow.tally.packets,
         in_bytes: flow.tally.now,
         out_bytes: flow.tally.after,
@@ -202,7 +202,7 @@ impl From<Tally> for Figures {
     }
 }
 
-impl From<((Transport, u16), Unknown)> for Port {
+impl From<((Transport, u16), Unknown)> for Unrecognised {
     fn from(((transport, port), unknown): ((Transport, u16), Unknown)) -> Self {
         Self {
             transport: transport.word(),

@@ -15,6 +15,7 @@ mod read;
 mod rows;
 mod text;
 mod unread;
+mod words;
 
 use std::io;
 use std::path::PathBuf;

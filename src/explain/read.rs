@@ -75,7 +75,7 @@ pub(super) fn read(
         AtomicU64::new(0),
     );
     let gate = Gate::new(&leased, &never, &budget);
-    let reader = Reader::new(Source::new(&gate, true, &read))?;
+    let reader = Reader::new(Source::new(&gate, false, &read))?;
     let account = match request.policy {
         PolicyName::Reference => pass(reader, Reference, number, request, progress),
         PolicyName::Evidence => {

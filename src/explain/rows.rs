@@ -23,22 +23,22 @@ impl Kept {
     /// Why it stays.
     pub(super) fn why(self) -> &'static str {
         match self {
-            Self::Readable => "can be read without a key, or is too short to be worth a cut",
-            Self::Spared => "the flow is not encrypted after all, or may go back to plaintext",
+            Self::Readable => "can be read without a key, or is too short to cut",
+            Self::Spared => "not encrypted after all, or may go back to plaintext",
             Self::Slimmed => "the flow was slimmed before",
         }
     }
 }
 
-/// Why a rule cuts, for a person.
+/// Why a rule cuts, for a person: a line that fits behind its name on eighty columns.
 pub(super) fn why(rule: Rule) -> &'static str {
     match rule {
-        Rule::TlsPort => "a TLS port, and no handshake, alert or change of cipher at the start",
+        Rule::TlsPort => "a TLS port, and does not begin like a handshake or alert",
         Rule::TlsRecord => "begins like a TLS record of application data",
         Rule::Ssh => "the SSH port, and no banner",
         Rule::Quic => "the QUIC port",
         Rule::Ipsec => "an IPsec port",
-        Rule::TlsRecords => "encrypted TLS records, followed from the handshake or confirmed",
+        Rule::TlsRecords => "encrypted TLS records, in a stream that could be followed",
         Rule::TlsUnsynced => "in an encrypted TLS stream, behind packets that are missing",
         Rule::SshTransport => "SSH behind its key exchange",
         Rule::DtlsRecord => "encrypted DTLS records",
@@ -50,7 +50,7 @@ pub(super) fn why(rule: Rule) -> &'static str {
         Rule::OpenVpn => "OpenVPN data packets",
         Rule::Esp => "ESP in IP; its header stays",
         Rule::EspInUdp => "ESP in UDP; its header stays",
-        Rule::OpaqueUdp => "no known protocol, and as random as ciphertext from the first byte",
+        Rule::OpaqueUdp => "no known protocol, and as random as ciphertext throughout",
         Rule::OpaqueRtp => "RTP whose payload is as random as ciphertext",
         Rule::OpaqueQuic => "port 443, and behind a QUIC header as random as ciphertext",
         Rule::OpaqueEsp => "port 4500, and behind an ESP header as random as ciphertext",
@@ -66,6 +66,13 @@ pub(super) struct Row {
     pub(super) tally: Tally,
 }
 
+impl Row {
+    /// Whether it is what stays of a protocol, or what a rule cuts; neither where no protocol was recognised.
+    pub(super) fn is_kept(&self) -> Option<bool> {
+        (!self.why.is_empty()).then(|| self.name.starts_with(KEPT))
+    }
+}
+
 /// A row with rows of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
@@ -74,12 +81,21 @@ pub(super) struct Group {
     pub(super) rows: Vec<Row>,
 }
 
+impl Group {
+    /// Whether its only row says no more than the group itself.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.rows.as_slice(), [row] if row.why == Kept::Readable.why())
+    }
+}
+
+/// How the name of what stays begins.
+const KEPT: &str = "kept: ";
 /// What flows were not recognised.
 const NOT_RECOGNISED: &str = "not recognised";
 /// What flows are of which nothing is known but that they were slimmed.
 const NO_PROTOCOL: &str = "unknown";
 /// Frames without anything to cut.
-const NOT_LOOKED_INTO: &str = "other frames";
+pub(super) const OTHER_FRAMES: &str = "other frames";
 /// Bytes that are no packets.
 const BETWEEN: &str = "file headers";
 
@@ -100,7 +116,7 @@ pub(super) fn groups(account: &Account) -> Vec<Group> {
         why: "",
         tally,
     });
-    groups.extend(group(NOT_LOOKED_INTO, unread.collect()));
+    groups.extend(group(OTHER_FRAMES, unread.collect()));
     if account.framing > 0 {
         let tally = Tally {
             now: account.framing,
@@ -128,7 +144,7 @@ fn protocols(account: &Account) -> Vec<Group> {
     }
     for (&(spoken, kept), &tally) in &account.kept {
         rows.entry(spoken).or_default().push(Row {
-            name: format!("kept: {}", kept.word()),
+            name: format!("{KEPT}{}", kept.word()),
             why: kept.why(),
             tally,
         });
@@ -209,6 +225,11 @@ impl BigFlow {
         } else {
             [low, high]
         }
+    }
+
+    /// The rules by which it is cut.
+    pub(super) fn rule_names(&self) -> Vec<&'static str> {
+        self.rules.iter().map(|rule| rule.word()).collect()
     }
 
     /// What it speaks, or over what it comes.

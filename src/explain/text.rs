@@ -10,8 +10,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Wi
 
 use super::account::Tally;
 use super::{Explanation, rows};
-use crate::report::{before_and_after, count, grouped, printable, printable_text, share, size};
-use crate::words::Word;
+use crate::report::{count, grouped, printable_text, size};
 
 /// Where no terminal says how wide it is.
 const WIDTH: usize = 100;
@@ -51,12 +50,12 @@ impl Screen {
         self.width.map_or(WIDTH, usize::from)
     }
 
-    /// What stays and what goes in a bar.
-    fn blocks(self) -> [&'static str; 2] {
+    /// What stays and what goes in a bar, and what is too little for either.
+    fn blocks(self) -> [&'static str; 3] {
         if self.has_blocks {
-            ["█", "░"]
+            ["█", "░", "▏"]
         } else {
-            ["#", "."]
+            ["#", ".", "|"]
         }
     }
 }
@@ -66,7 +65,7 @@ pub(super) fn render(explanation: &Explanation, screen: Screen) -> String {
     let mut out = String::new();
     let account = &explanation.account;
     if account.total.now > 0 {
-        let _ = writeln!(out, "{}\n", headline(explanation));
+        let _ = writeln!(out, "{}\n", explanation.headline());
         by_rule(&mut out, explanation, screen);
         reasons(&mut out, explanation);
         biggest(&mut out, explanation, screen);
@@ -75,24 +74,19 @@ pub(super) fn render(explanation: &Explanation, screen: Screen) -> String {
     let failed = explanation
         .failed
         .iter()
-        .map(|(capture, reason)| (printable_text(reason), name(explanation, capture)));
+        .map(|(capture, reason)| (printable_text(reason), explanation.name(capture)));
     let failed = grouped(failed);
     if !failed.is_empty() {
         let _ = writeln!(out, "could not be read:\n  {}\n", failed.join("\n  "));
     }
-    out + &conclusion(explanation)
-}
-
-/// What was asked, and what it comes to.
-fn headline(explanation: &Explanation) -> String {
-    let total = &explanation.account.total;
-    format!(
-        "{}: {} by the {} policy, {} saved",
-        printable(&explanation.path),
-        before_and_after(total.now, total.after),
-        explanation.policy.word(),
-        share(total.saved(), total.now)
-    )
+    for line in explanation
+        .read_line()
+        .into_iter()
+        .chain(explanation.conclusion())
+    {
+        let _ = writeln!(out, "{line}");
+    }
+    out
 }
 
 fn by_rule(out: &mut String, explanation: &Explanation, screen: Screen) {
@@ -100,6 +94,9 @@ fn by_rule(out: &mut String, explanation: &Explanation, screen: Screen) {
     let mut lines: Vec<(String, Tally)> = Vec::new();
     for group in &groups {
         lines.push((group.name.clone(), group.tally));
+        if group.is_plain() {
+            continue;
+        }
         let rows = group.rows.iter().take(explanation.top.max(1));
         lines.extend(rows.map(|row| (format!("  {}", row.name), row.tally)));
         lines.extend(more(&group.rows, explanation.top.max(1)));
@@ -153,7 +150,7 @@ fn by_rule(out: &mut String, explanation: &Explanation, screen: Screen) {
     header.extend(room.map(|_| ""));
     let right: Vec<usize> = (1..header.len() - usize::from(room.is_some())).collect();
     let _ = writeln!(out, "{}", grid(&header, with_bars.collect(), &right, None));
-    let [stays, goes] = screen.blocks();
+    let [stays, goes, _] = screen.blocks();
     if room.is_some() && explanation.account.total.saved() > 0 {
         let _ = writeln!(out, "{stays} stays   {goes} would be cut");
     }
@@ -200,7 +197,7 @@ fn room(header: &[&str], rows: &[Vec<String>], screen: Screen) -> Option<usize> 
     BAR.contains(&left).then_some(left)
 }
 
-/// A bar of at most `room` columns: what stays, then what goes. What is there at all has one column.
+/// A bar of at most `room` columns: what stays, then what goes. What is there at all shows.
 fn bar(tally: &Tally, longest: u64, room: usize, screen: Screen) -> String {
     let cells = |bytes: u64| {
         let scaled = (u128::from(bytes) * room as u128 + u128::from(longest) / 2)
@@ -211,8 +208,11 @@ fn bar(tally: &Tally, longest: u64, room: usize, screen: Screen) -> String {
     if tally.now == 0 {
         return String::new();
     }
-    let [stays, goes] = screen.blocks();
-    let whole = cells(tally.now).max(1);
+    let [stays, goes, little] = screen.blocks();
+    let whole = cells(tally.now);
+    if whole == 0 {
+        return little.to_owned();
+    }
     let left = if tally.after == tally.now {
         whole
     } else {
@@ -224,22 +224,21 @@ fn bar(tally: &Tally, longest: u64, room: usize, screen: Screen) -> String {
 /// Why each rule cuts and the rest stays, for what there is.
 fn reasons(out: &mut String, explanation: &Explanation) {
     let groups = rows::groups(&explanation.account);
-    let mut told: Vec<(&str, &str)> = Vec::new();
+    let mut told: Vec<&rows::Row> = Vec::new();
     for row in groups.iter().flat_map(|group| &group.rows) {
-        let reason = (row.name.as_str(), row.why);
-        if !row.why.is_empty() && !told.contains(&reason) {
-            told.push(reason);
+        if row.is_kept().is_some() && told.iter().all(|known| known.name != row.name) {
+            told.push(row);
         }
     }
     if told.is_empty() {
         return;
     }
     // What is cut comes first, in the order of the table.
-    told.sort_by_key(|(name, _)| name.starts_with("kept"));
-    let widest = told.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    told.sort_by_key(|row| row.is_kept());
+    let widest = told.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let _ = writeln!(out, "why:");
-    for (name, why) in told {
-        let _ = writeln!(out, "  {name:widest$}  {why}");
+    for row in told {
+        let _ = writeln!(out, "  {:widest$}  {}", row.name, row.why);
     }
     out.push('\n');
 }
@@ -249,41 +248,27 @@ fn biggest(out: &mut String, explanation: &Explanation, screen: Screen) {
     if biggest.is_empty() {
         return;
     }
+    let is_wide = screen.columns() >= WIDE;
     let has_captures = explanation.captures.len() > 1 && screen.columns() >= VERY_WIDE;
-    let mut header = vec!["biggest flows", "", "packets", "now", "after", "saved", "cut by"];
+    let mut header = vec!["biggest flows", "", "now", "after", "saved"];
+    header.extend(is_wide.then_some("cut by"));
     header.extend(has_captures.then_some("in"));
     let rows = biggest.iter().map(|flow| {
         let [client, server] = flow.ends();
         let mut cells = vec![
             format!("{client} -> {server}"),
             flow.protocol().to_owned(),
-            count(flow.tally.packets),
             size(flow.tally.now),
             size(flow.tally.after),
             rows::share(flow.tally.saved(), flow.tally.now),
-            flow.rules
-                .iter()
-                .map(|rule| rule.word())
-                .collect::<Vec<_>>()
-                .join(", "),
         ];
-        if has_captures {
-            let capture = explanation.captures.get(flow.capture);
-            cells.push(
-                capture
-                    .map(|capture| name(explanation, capture))
-                    .unwrap_or_default(),
-            );
-        }
+        cells.extend(is_wide.then(|| flow.rule_names().join(", ")));
+        let capture = explanation.captures.get(flow.capture).filter(|_| has_captures);
+        cells.extend(capture.map(|capture| explanation.name(capture)));
         cells
     });
-    let mut rows: Vec<Vec<String>> = rows.collect();
-    if screen.columns() < WIDE {
-        // The rules are in the JSON and on the page.
-        header.truncate(6);
-        rows.iter_mut().for_each(|row| row.truncate(6));
-    }
-    let _ = writeln!(out, "{}\n", grid(&header, rows, &[2, 3, 4, 5], screen.width));
+    let rows = rows.collect();
+    let _ = writeln!(out, "{}\n", grid(&header, rows, &[2, 3, 4], screen.width));
 }
 
 fn not_recognised(out: &mut String, explanation: &Explanation, screen: Screen) {
@@ -324,7 +309,7 @@ fn not_recognised(out: &mut String, explanation: &Explanation, screen: Screen) {
         let bytes = hidden.iter().map(|(_, unknown)| unknown.tally.now).sum();
         let _ = writeln!(
             out,
-            "and {} more ports with {}",
+            "and {} more with {}",
             count(hidden.len() as u64),
             size(bytes)
         );
@@ -348,7 +333,9 @@ fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<
     for (index, column) in table.column_iter_mut().enumerate() {
         if index == 0 {
             column.set_padding((0, 1));
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
+            if width.is_some() {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
+            }
         } else {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
@@ -359,51 +346,189 @@ fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<
     table.trim_fmt()
 }
 
-/// The name under which a capture is told.
-fn name(explanation: &Explanation, capture: &std::path::Path) -> String {
-    let relative = if explanation.is_directory {
-        capture.strip_prefix(&explanation.path).ok()
-    } else {
-        None
-    };
-    printable(relative.unwrap_or(capture))
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
 
-/// The last lines: how many captures, and what it comes to.
-fn conclusion(explanation: &Explanation) -> String {
-    let mut out = String::new();
-    let read = explanation.captures.len() as u64;
-    if explanation.is_directory {
-        let _ = write!(out, "{} read", captures(read));
-        if explanation.slimmed > 0 {
-            let _ = write!(out, " ({} slimmed already)", count(explanation.slimmed));
-        }
-        if !explanation.failed.is_empty() {
-            let _ = write!(out, ", {} could not be", count(explanation.failed.len() as u64));
-        }
-        if explanation.not_captures > 0 {
-            let _ = write!(out, ", {} no captures", count(explanation.not_captures));
-        }
-        out.push('\n');
-    } else if explanation.slimmed > 0 {
-        out.push_str("this capture is slimmed already\n");
-    }
-    match explanation.lasts() {
-        Some(times) if times >= 1.05 && explanation.is_directory => {
-            let _ = writeln!(out, "this sensor's disk would last {times:.1} times as long");
-        }
-        Some(times) if times >= 1.05 => {
-            let _ = writeln!(out, "captures like this one would last {times:.1} times as long");
-        }
-        Some(_) => out.push_str("slimming would hardly save anything here\n"),
-        None => {}
-    }
-    out
-}
+    use std::path::PathBuf;
 
-fn captures(number: u64) -> String {
-    match number {
-        1 => "1 capture".to_owned(),
-        number => format!("{} captures", count(number)),
+    use super::super::account::{Account, BigFlow, Kept, Unknown};
+    use super::super::{Explanation, Unread};
+    use super::*;
+    use crate::capture::LinkType;
+    use crate::slim::PolicyName;
+    use crate::slim::dissect::{self, Scope, Transport};
+    use crate::slim::flow::Key;
+    use crate::slim::policy::{Rule, Spoken};
+    use crate::words::Word;
+
+    fn tally(flows: u64, packets: u64, now: u64, after: u64) -> Tally {
+        Tally {
+            flows,
+            packets,
+            now,
+            after,
+            is_more: false,
+        }
+    }
+
+    /// The key of a flow between two addresses that are as long as addresses get.
+    fn key() -> Key {
+        let ends = [192, 168, 100, 101, 203, 150, 213, 214];
+        let header = [0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0];
+        let tcp = [
+            0xc3, 0x50, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 16, 1, 0, 0, 0, 0, 0,
+        ];
+        let frame = [&[0; 12][..], &[8, 0], &header, &ends, &tcp].concat();
+        let datagram = dissect::frame(LinkType::ETHERNET, &frame, Scope::Plain).unwrap();
+        Key::of(&frame, &datagram).unwrap().0
+    }
+
+    fn explanation() -> Explanation {
+        let mut account = Account {
+            total: tally(1_420, 1_003_020, 1_000_000_024, 400_000_024),
+            framing: 24,
+            ..Account::default()
+        };
+        account
+            .cut
+            .insert(Rule::TlsRecords, tally(1_200, 700_000, 650_000_000, 50_000_000));
+        account.kept.insert(
+            (Some(Spoken::Tls), Kept::Readable),
+            tally(1_203, 3_000, 250_000_000, 250_000_000),
+        );
+        account
+            .kept
+            .insert((Some(Spoken::Ike), Kept::Readable), tally(2, 20, 5_000, 5_000));
+        account.speakers.insert(Spoken::Tls, tally(1_203, 0, 0, 0));
+        account.speakers.insert(Spoken::Ike, tally(2, 0, 0, 0));
+        for (port, bytes) in [(80, 60_000_000), (8080, 30_000_000), (9000, 9_000_000)] {
+            let unknown = Unknown {
+                tally: tally(100, 100_000, bytes, bytes),
+                payload: 1_000,
+                random: u64::from(port) / 100,
+            };
+            account.unknown.insert((Transport::Tcp, port), unknown);
+        }
+        account
+            .unread
+            .insert(Unread::EtherType(0x0806), tally(0, 0, 995_000, 995_000));
+        account.biggest.push(BigFlow {
+            capture: 0,
+            key: key(),
+            server: 1,
+            transport: Transport::Tcp,
+            spoken: Some(Spoken::Tls),
+            rules: vec![Rule::TlsRecords],
+            tally: tally(0, 9_000, 9_000_000, 700_000),
+        });
+        Explanation {
+            path: PathBuf::from("/captures"),
+            is_directory: true,
+            policy: PolicyName::Evidence,
+            captures: vec![
+                PathBuf::from("/captures/a.pcap"),
+                PathBuf::from("/captures/b.pcap"),
+            ],
+            slimmed: 0,
+            not_captures: 1,
+            failed: vec![(PathBuf::from("/captures/c\n.pcap"), "torn".to_owned())],
+            fresh: account.total,
+            account,
+            top: 2,
+        }
+    }
+
+    fn on(width: u16) -> String {
+        let screen = Screen {
+            width: Some(width),
+            has_blocks: true,
+        };
+        render(&explanation(), screen)
+    }
+
+    #[test]
+    fn on_eighty_columns_everything_is_there() {
+        assert_eq!(
+            on(80),
+            "\
+/captures: 1.00 GB -> 0.40 GB by the evidence policy, 60.0 % saved
+
+                  flows    packets      now    after   saved
+tls               1,203    703,000   900 MB   300 MB  600 MB  ██████░░░░░░░░░░░░
+  tls-records     1,200    700,000   650 MB  50.0 MB  600 MB  █░░░░░░░░░░░░
+  kept: readable  1,203      3,000   250 MB   250 MB       -  █████
+ike                   2         20  5.00 kB  5.00 kB       -  ▏
+not recognised      300    300,000  99.0 MB  99.0 MB       -  ██
+  tcp               300    300,000  99.0 MB  99.0 MB       -  ██
+other frames                         995 kB   995 kB       -  ▏
+  ARP                                995 kB   995 kB       -  ▏
+file headers                           24 B     24 B       -  ▏
+total             1,420  1,003,020  1.00 GB   400 MB  600 MB
+█ stays   ░ would be cut
+
+why:
+  tls-records     encrypted TLS records, in a stream that could be followed
+  kept: readable  can be read without a key, or is too short to cut
+
+biggest flows                                          now   after   saved
+192.168.100.101:50000 -> 203.150.213.214:443  tls  9.00 MB  700 kB  92.2 %
+
+kept, not recognised  flows  packets    bytes  looks random
+tcp 80                  100  100,000  60.0 MB           0 %  ███████████████████
+tcp 8080                100  100,000  30.0 MB           8 %  ██████████
+and 1 more with 9.00 MB
+
+could not be read:
+  c\\n.pcap: torn
+
+2 captures read, 1 could not be read, 1 not a capture
+this sensor's disk would last 2.5 times as long
+"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in [80, 100, 120, 200] {
+            let text = on(width);
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(width.into()), "{width}:\n{text}");
+        }
+        assert!(on(200).contains("tls-records  a.pcap"), "{}", on(200));
+    }
+
+    #[test]
+    fn every_reason_fits_behind_the_longest_name() {
+        for &(_, rule) in Rule::WORDS {
+            assert!(
+                rows::why(rule).len() <= 80 - "  quic-short-header  ".len(),
+                "{rule:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_blocks_the_text_is_ascii() {
+        let screen = Screen {
+            width: None,
+            has_blocks: false,
+        };
+        let text = render(&explanation(), screen);
+        assert!(text.is_ascii() && text.contains("###"), "{text}");
+    }
+
+    #[test]
+    fn a_bar_shows_what_stays_and_what_goes_and_that_there_is_something() {
+        let screen = Screen {
+            width: None,
+            has_blocks: false,
+        };
+        let drawn = |now, after| bar(&tally(1, 1, now, after), 1_000, 10, screen);
+        assert_eq!(drawn(1_000, 300), "###.......");
+        assert_eq!(drawn(500, 500), "#####");
+        assert_eq!(drawn(100, 1), ".");
+        assert_eq!(drawn(3, 3), "|");
+        assert_eq!(drawn(0, 0), "");
     }
 }

@@ -61,13 +61,16 @@ const FRAGMENT_HEADER: u8 = 44;
 const LEAST_ETHER_TYPE: u16 = 0x600;
 
 impl Unread {
-    /// What kind of frame this is.
+    /// What kind of frame this is to a policy of this scope.
     #[must_use]
-    pub fn of(packet: &Packet<'_>) -> Self {
-        if !dissect::knows(packet.link_type, Scope::Full) {
+    pub fn of(packet: &Packet<'_>, scope: Scope) -> Self {
+        if !dissect::knows(packet.link_type, scope) {
             return Self::LinkType(packet.link_type.0);
         }
-        let Some(link) = link::dissect(packet.link_type, packet.frame, &mut Way::default()) else {
+        // What carries no IP is told by its outermost EtherType.
+        let link = link::dissect(packet.link_type, packet.frame, &mut Way::default())
+            .or_else(|| link::plain(packet.link_type, packet.frame));
+        let Some(link) = link else {
             return Self::NoLink;
         };
         let byte = |at: usize| packet.frame.get(link.at + at).copied();

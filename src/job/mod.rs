@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::alerts::{self, Alerted};
 use crate::budget::Budget;
 use crate::capture::pcap::Reader;
 use crate::capture::{self, ReadError};
@@ -27,13 +28,14 @@ use crate::digest::{Digester, Digests};
 use crate::input::{self, Capture, Gate, Leased, Source};
 use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
 use crate::slim::dissect;
-use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
+use crate::slim::policy::evidence::Evidence;
+use crate::slim::policy::keep::{Flows, Keeping};
 use crate::slim::policy::reference::Reference;
 use crate::slim::policy::{Policy, PolicyName};
 use crate::slim::verify::{self, Broken, Depth};
 use crate::slim::{Pass, Summary};
 use crate::words::Word;
-pub use options::{HardLinks, IoMode, Options, Staging, Verify};
+pub use options::{HardLinks, IoMode, Judging, Options, Staging, Verify};
 use trace::{Follow, Recorder, Traced};
 
 /// One capture to slim.
@@ -70,6 +72,8 @@ enum Error {
     Space(#[source] io::Error),
     #[error("not enough free space: {free} bytes, and {needed} may be needed")]
     Full { free: u64, needed: u64 },
+    #[error("the flows to keep are not known")]
+    Alerts(#[from] alerts::Error),
     #[error(transparent)]
     Input(#[from] input::Error),
     #[error(transparent)]
@@ -109,7 +113,7 @@ pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool)
         capture: order.capture(),
         status,
         figures: told.figures,
-        policy: order.options.policy.word(),
+        policy: order.options.judging.policy.word(),
         notes: told.notes,
         elapsed: begun.elapsed(),
         throttled: told.throttled,
@@ -151,6 +155,7 @@ fn status(error: &Error, stop: &AtomicBool) -> Status {
             let stopped = stop.load(Ordering::Relaxed);
             Some(if stopped { Skip::Stopped } else { Skip::Busy })
         }
+        Error::Alerts(alerts::Error::Interrupted) => Some(Skip::Stopped),
         Error::Capture(capture::Error::Read(ReadError::Shrunk { .. }))
         | Error::Commit(commit::Error::Changed) => Some(Skip::Changed),
         Error::Commit(commit::Error::Staged) | Error::Input(input::Error::Busy) => Some(Skip::Busy),
@@ -224,7 +229,8 @@ impl<D: Disk> Job<'_, D> {
             return Err(Error::Skip(Skip::HardLinks(capture.links)));
         }
         let identity = capture.identity;
-        let slimmed = self.slim(&directory, name, capture.lease()?, told);
+        let alerted = self.alerted(told)?;
+        let slimmed = self.slim(&directory, name, capture.lease()?, alerted, told);
         if let Err(error) = &slimmed
             && matches!(error, Error::Capture(_))
             && is_permanent(error)
@@ -235,11 +241,28 @@ impl<D: Disk> Job<'_, D> {
         slimmed
     }
 
+    /// The flows that alerts name now. Where they are not known nothing may be cut.
+    fn alerted(&self, told: &mut Told) -> Result<Vec<Arc<Flows>>, Error> {
+        let pace = |bytes| {
+            let waited = self.budget.spend(bytes, || !self.stop.load(Ordering::Relaxed));
+            told.throttled += waited.as_ref().copied().unwrap_or_default();
+            waited.is_ok()
+        };
+        let Alerted { flows, unread } = self.options.judging.keep_flows_of.read(pace)?;
+        let notes = unread.into_iter().map(|unread| Note::UnreadLines {
+            file: unread.file,
+            lines: unread.lines,
+        });
+        told.notes.extend(notes);
+        Ok(flows)
+    }
+
     fn slim(
         &self,
         directory: &Directory,
         name: &OsStr,
         leased: Leased,
+        alerted: Vec<Arc<Flows>>,
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
@@ -247,13 +270,8 @@ impl<D: Disk> Job<'_, D> {
         let source = Source::new(&gate, is_mapped, &self.order.progress);
         let is_cached = source.residence().is_held();
         if self.options.check_only {
-            return self.judge(
-                Reader::new(source)?,
-                &gate,
-                None::<&mut StagingFile<'_, D>>,
-                (),
-                told,
-            );
+            let reader = Reader::new(source)?;
+            return self.judge(reader, alerted, &gate, None::<&mut StagingFile<'_, D>>, (), told);
         }
         let digester = Digester::new(self.options.digest).map(RefCell::new);
         let reader = Reader::new(source.digested(digester.as_ref()))?;
@@ -275,8 +293,8 @@ impl<D: Disk> Job<'_, D> {
             staging.leave_no_trace_in_the_cache();
         }
         match &mut recorder {
-            Some(recorder) => self.judge(reader, &gate, Some(&mut staging), recorder, told)?,
-            None => self.judge(reader, &gate, Some(&mut staging), (), told)?,
+            Some(recorder) => self.judge(reader, alerted, &gate, Some(&mut staging), recorder, told)?,
+            None => self.judge(reader, alerted, &gate, Some(&mut staging), (), told)?,
         }
         let capture = leased.release();
         let mut verified = staging.finish()?;
@@ -347,20 +365,31 @@ impl<D: Disk> Job<'_, D> {
     fn judge(
         &self,
         reader: Reader<Source<'_>>,
+        alerted: Vec<Arc<Flows>>,
         gate: &Gate<'_>,
         staging: Option<&mut StagingFile<'_, D>>,
         follow: impl Follow,
         told: &mut Told,
     ) -> Result<(), Error> {
         let link_type = reader.layout().link_type;
-        let judged = match self.options.policy {
-            PolicyName::Reference => self.stream(reader, Reference, gate, staging, follow),
-            PolicyName::Evidence => {
-                let evidence = Evidence::new(EvidenceOptions::default());
-                self.stream(reader, evidence, gate, staging, follow)
+        let evidence = || Evidence::new(self.options.judging.evidence);
+        let rules = &self.options.judging.keep;
+        let judged = match (
+            self.options.judging.policy,
+            rules.is_empty() && alerted.is_empty(),
+        ) {
+            (PolicyName::Reference, true) => self.stream(reader, Reference, gate, staging, follow),
+            (PolicyName::Evidence, true) => self.stream(reader, evidence(), gate, staging, follow),
+            (PolicyName::Reference, false) => {
+                let policy = Keeping::new(rules.clone(), alerted, Reference);
+                self.stream(reader, policy, gate, staging, follow)
+            }
+            (PolicyName::Evidence, false) => {
+                let policy = Keeping::new(rules.clone(), alerted, evidence());
+                self.stream(reader, policy, gate, staging, follow)
             }
         };
-        told.throttled = gate.throttled();
+        told.throttled += gate.throttled();
         let (summary, torn) = judged?;
         let Summary {
             packets,
@@ -375,7 +404,7 @@ impl<D: Disk> Job<'_, D> {
             bytes_out,
         };
         told.notes.extend(torn);
-        let scope = match self.options.policy {
+        let scope = match self.options.judging.policy {
             PolicyName::Reference => Reference::SCOPE,
             PolicyName::Evidence => Evidence::SCOPE,
         };
@@ -451,7 +480,7 @@ impl<D: Disk> Job<'_, D> {
     fn mark(&self, markers: &Markers<'_, D>, name: &OsStr, identity: &Identity, told: &mut Told) {
         let marker = marker::Slimmed {
             version: marker::VERSION.to_owned(),
-            policy: self.options.policy.word().to_owned(),
+            policy: self.options.judging.policy.word().to_owned(),
             packets: told.figures.packets,
             truncated: told.figures.truncated,
             bytes_in: told.figures.bytes_in,

@@ -2,7 +2,12 @@
 //!
 //! What the choices mean is done by the rest of the job; how they are written is the business of `cli` and `config`.
 
+use std::sync::Arc;
+
+use crate::alerts;
 use crate::digest::Algorithm;
+use crate::slim::policy::evidence::Options as EvidenceOptions;
+use crate::slim::policy::keep::Rules;
 use crate::slim::{Lengths, PolicyName};
 use crate::words::Word;
 
@@ -58,11 +63,24 @@ impl Word for HardLinks {
     const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
 }
 
+/// What decides over packets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judging {
+    /// Which policy judges them.
+    pub policy: PolicyName,
+    /// How the evidence policy does.
+    pub evidence: EvidenceOptions,
+    /// What stays whole, whatever the policy decides.
+    pub keep: Rules,
+    /// The files that name flows which stay whole; shared by all captures, for what was read of them is held.
+    pub keep_flows_of: Arc<alerts::Files>,
+}
+
 /// How one capture is to be slimmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Which policy judges the packets.
-    pub policy: PolicyName,
+    /// What decides over its packets.
+    pub judging: Judging,
     /// How cut frames' headers are written.
     pub lengths: Lengths,
     /// Where the staging file is made.

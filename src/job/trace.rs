@@ -107,7 +107,7 @@ fn header(options: &Options, traced: &Traced<'_>) -> Header {
     Header {
         tool: "pcap-slim".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        policy: options.policy.word().to_owned(),
+        policy: options.judging.policy.word().to_owned(),
         lengths: options.lengths.word().to_owned(),
         floor: FLOOR as u64,
         capture: CaptureHeader {

@@ -114,6 +114,13 @@ pub enum Note {
         /// How many bytes of it there are.
         bytes: u64,
     },
+    /// Lines of a file that names flows to keep could not be understood.
+    UnreadLines {
+        /// The file.
+        file: PathBuf,
+        /// How many lines.
+        lines: u64,
+    },
     /// No policy understands this link type yet, so every frame was kept whole.
     LinkType(u16),
     /// Slimming made the capture no smaller, so it was only marked.

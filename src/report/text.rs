@@ -127,6 +127,17 @@ pub(super) fn note(note: &Note) -> String {
                 count(*position)
             )
         }
+        Note::UnreadLines { file, lines } => {
+            format!(
+                "{} of {} could not be understood, and may name flows to keep",
+                if *lines == 1 {
+                    "1 line".to_owned()
+                } else {
+                    format!("{} lines", count(*lines))
+                },
+                printable(file)
+            )
+        }
         Note::LinkType(number) => format!("link type {number} is not understood yet: every frame kept whole"),
         Note::NothingToCut => "nothing to cut".to_owned(),
         Note::Unmarked(reason) => format!("not marked as slimmed: {}", printable_text(reason)),

@@ -6,9 +6,9 @@
 //! state (128 bytes for the evidence policy), and 4 to 8 bytes for each in the buckets. Nothing here depends on
 //! anything but the sequence of keys: the hash has no seed, and chains are bounded, so that no chosen keys make it slow.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 
-use super::dissect::{Datagram, Network, Transport, be32};
+use super::dissect::{Datagram, Network, Transport};
 
 /// Set in a key's protocol where the addresses are those of IPv6.
 const IPV6: u32 = 1 << 8;
@@ -32,15 +32,10 @@ impl Key {
     #[inline]
     #[must_use]
     pub fn of(frame: &[u8], datagram: &Datagram) -> Option<(Self, Side)> {
-        let (source, destination, version) = match datagram.network {
-            Network::V4 { at, .. } => {
-                let address = |at| be32(frame, at).map(u128::from);
-                (address(at + 12)?, address(at + 16)?, 0)
-            }
-            Network::V6 { at } => {
-                let address = |at| Some(u128::from_be_bytes(*frame.get(at..)?.first_chunk()?));
-                (address(at + 8)?, address(at + 24)?, IPV6)
-            }
+        let (source, destination) = datagram.network.addresses(frame)?;
+        let version = match datagram.network {
+            Network::V4 { .. } => 0,
+            Network::V6 { .. } => IPV6,
         };
         let source = (source, datagram.ports.0);
         let destination = (destination, datagram.ports.1);
@@ -62,10 +57,10 @@ impl Key {
 
     /// Both ends with their ports, in the order of [`Side`]; ESP has no ports.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation)] // the low bits are the IPv4 address, the halves the ports
+    #[allow(clippy::cast_possible_truncation)] // the halves are the ports
     pub fn ends(&self) -> [(IpAddr, u16); 2] {
         let address = |bits: u128| match self.protocol & IPV6 {
-            0 => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
+            0 => Ipv6Addr::from_bits(bits).to_canonical(),
             _ => IpAddr::V6(Ipv6Addr::from_bits(bits)),
         };
         let ports = [(self.ports >> 16) as u16, self.ports as u16];

@@ -8,6 +8,7 @@
 pub mod dissect;
 pub mod flow;
 pub mod policy;
+pub mod restore;
 pub mod rewrite;
 pub mod verify;
 

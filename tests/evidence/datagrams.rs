@@ -1,6 +1,7 @@
 //! STUN, WireGuard, OpenVPN and the QUICs: what makes them certain, and what stays.
 
-use crate::script::{Udp, noise, play};
+use crate::script::{Udp, noise, play, play_with};
+use pcap_slim::slim::policy::evidence::Options;
 
 const INITIAL_1: u8 = 0xc3;
 
@@ -243,6 +244,20 @@ fn a_tunnel_without_a_cipher_is_kept() {
     }
 }
 
+#[test]
+fn a_tunnel_without_a_cipher_is_told_in_a_snapped_capture_too() {
+    let udp = Udp::to(1194);
+    let inner = [&[0x45, 0, 1, 144][..], &noise(396)].concat();
+    let packets = [
+        udp.client(&reset(7, *b"CLIENT-1", b"")).kept(),
+        udp.server(&reset(8, *b"SERVER-1", b"CLIENT-1")).kept(),
+        udp.client(&[&[6 << 3][..], &noise(12), &inner].concat())
+            .snapped(158)
+            .kept(),
+    ];
+    play_with(Options::default(), 42 + 158, packets);
+}
+
 /// A packet of Google's QUIC under null encryption, as that of `role`.
 fn null_encrypted(header: &[u8], body: &[u8], role: &[u8]) -> Vec<u8> {
     let mut sum: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
@@ -280,6 +295,22 @@ fn googles_quic_is_cut_where_its_checksum_does_not_fit() {
             udp.server(&[&[0x90][..], &noise(100)].concat()).kept(),
         ]);
     }
+}
+
+#[test]
+fn a_readable_hello_of_googles_quic_is_kept_although_its_checksum_is_wrong() {
+    let hello = [&[0x0d][..], b"CONNECT1Q035", &[1], &noise(12)].concat();
+    let named = [
+        &hello[..],
+        b"\x80\x01CHLO\x01\0\0\0SNI\0\x0b\0\0\0example.org",
+        &[0; 900],
+    ]
+    .concat();
+    let udp = Udp::to(443);
+    play([
+        udp.client(&named).kept(),
+        udp.client(&[&hello[..], &noise(900)].concat()).cut(14 + 24),
+    ]);
 }
 
 #[test]

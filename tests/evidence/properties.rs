@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 
-use crate::script::{ACK, FIN, Packet, RST, SNAPLEN, SYN, Tcp, Udp, capture, esp, left, noise, slim};
+use crate::script::{
+    ACK, Bounded, FIN, Packet, RST, SNAPLEN, SYN, Tcp, Udp, capture, esp, left, noise, slim, slim_by,
+};
+use crate::steps;
 use crate::tls::{certificate, change_cipher_spec, client_hello, data, record, server_hello};
 use pcap_slim::slim::Lengths;
-use pcap_slim::slim::policy::evidence::Options;
+use pcap_slim::slim::policy::evidence::{Evidence, Options};
 
 /// Pieces of which streams are made, whole or not.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -129,9 +132,23 @@ proptest! {
     }
 
     #[test]
-    fn the_same_packets_come_out_the_same(packets in prop::collection::vec(packet(), 0..20), options in options()) {
+    fn the_same_packets_come_out_the_same_in_any_pieces(
+        packets in prop::collection::vec(packet(), 0..20), options in options(), step in 0..5000usize,
+    ) {
         let capture = capture(&packets, SNAPLEN);
-        prop_assert!(slim(&capture, options, Lengths::Rewrite) == slim(&capture, options, Lengths::Rewrite));
+        let whole = slim(&capture, options, Lengths::Rewrite);
+        prop_assert!(slim(&capture, options, Lengths::Rewrite) == whole);
+        prop_assert!(steps::slim(Evidence::new(options), &capture, step) == whole);
+    }
+
+    #[test]
+    fn no_more_flows_are_remembered_than_may_be(
+        packets in prop::collection::vec((packet(), any::<u8>()), 0..60), options in options(),
+    ) {
+        // In so many VLANs that there are more flows than that.
+        let tagged = packets.into_iter().map(|(packet, vlan)| packet.tagged(&[0x81, 0, 0, vlan, 8, 0]));
+        let capture = capture(&tagged.collect::<Vec<_>>(), SNAPLEN);
+        slim_by(Bounded::new(options), &capture, Lengths::Rewrite);
     }
 
     /// What can be read of an ordered stream stays, and so does what can be read of it when segments come late or

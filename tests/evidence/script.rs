@@ -1,12 +1,16 @@
 //! Writes packets of conversations, and plays them to the policy.
 //!
-//! A packet says how much of its payload must stay: `kept()` all of it, `cut(n)` the first n bytes.
+//! A packet says how much of its payload must stay: `kept()` all of it, `cut(n)` the first n bytes. Each test binary uses a
+//! part of this.
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::cell::Cell;
 
+use pcap_slim::capture;
 use pcap_slim::capture::pcap::{Reader, Span};
-use pcap_slim::slim::dissect::Scope;
+use pcap_slim::slim::dissect::{Datagram, Scope};
 use pcap_slim::slim::policy::evidence::{Evidence, Options};
+use pcap_slim::slim::policy::{Policy, Recognised, Verdict};
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass};
 
@@ -25,7 +29,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    fn new(frame: Vec<u8>, payload_at: usize) -> Self {
+    pub(crate) fn new(frame: Vec<u8>, payload_at: usize) -> Self {
         let wire = frame.len();
         Self {
             frame,
@@ -211,11 +215,16 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A capture of packets, in the order given.
+/// A capture of Ethernet packets, in the order given.
 pub(crate) fn capture(packets: &[Packet], snaplen: u32) -> Vec<u8> {
+    capture_as(1, packets, snaplen)
+}
+
+/// A capture of packets of this link type.
+pub(crate) fn capture_as(link_type: u32, packets: &[Packet], snaplen: u32) -> Vec<u8> {
     let mut capture = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0".to_vec();
     capture.extend_from_slice(&snaplen.to_le_bytes());
-    capture.extend_from_slice(&1u32.to_le_bytes());
+    capture.extend_from_slice(&link_type.to_le_bytes());
     for packet in packets {
         let [captured, wire] = [packet.frame.len(), packet.wire].map(|length| u32::try_from(length).unwrap());
         for field in [1_700_000_000, 7, captured, wire] {
@@ -228,16 +237,44 @@ pub(crate) fn capture(packets: &[Packet], snaplen: u32) -> Vec<u8> {
 
 /// A capture slimmed, and checked as the program does.
 pub(crate) fn slim(capture: &[u8], options: Options, lengths: Lengths) -> Vec<u8> {
+    slim_by(Evidence::new(options), capture, lengths)
+}
+
+/// A capture slimmed by any policy, and checked as the program does.
+pub(crate) fn slim_by<P: Policy>(policy: P, capture: &[u8], lengths: Lengths) -> Vec<u8> {
     let mut reader = Reader::new(capture).unwrap();
-    let mut pass = Pass::new(Evidence::new(options), lengths, ());
+    let mut pass = Pass::new(policy, lengths, ());
     let mut slimmed = Vec::new();
     pass.header(reader.header(), &mut slimmed);
     while let Some(span) = reader.next_span().unwrap() {
         let begin = slimmed.len();
         pass.span(&span, &mut slimmed);
-        verify::span(&span, &slimmed[begin..], Scope::Full, lengths, Depth::Full).unwrap();
+        verify::span(&span, &slimmed[begin..], P::SCOPE, lengths, Depth::Full).unwrap();
     }
     slimmed
+}
+
+/// The policy, watched: it never remembers more flows than it may.
+pub(crate) struct Bounded(Evidence, usize);
+
+impl Bounded {
+    pub(crate) fn new(options: Options) -> Self {
+        Self(Evidence::new(options), options.max_flows)
+    }
+}
+
+impl Policy for Bounded {
+    const SCOPE: Scope = Evidence::SCOPE;
+
+    fn judge(&mut self, packet: &capture::Packet<'_>, datagram: &Datagram) -> Verdict {
+        let verdict = self.0.judge(packet, datagram);
+        assert!(self.0.flows() <= self.1);
+        verdict
+    }
+
+    fn recognised(&self, packet: &capture::Packet<'_>, datagram: &Datagram) -> Recognised {
+        self.0.recognised(packet, datagram)
+    }
 }
 
 /// The frames of a capture.
@@ -249,9 +286,13 @@ pub(crate) fn frames(capture: &[u8]) -> Vec<Vec<u8>> {
 
 /// What stays of each packet's payload, in bytes.
 pub(crate) fn left(packets: &[Packet], options: Options, snaplen: u32) -> Vec<usize> {
-    let original = capture(packets, snaplen);
+    left_of(&capture(packets, snaplen), packets, options)
+}
+
+/// What stays of each packet's payload in a capture of them.
+pub(crate) fn left_of(original: &[u8], packets: &[Packet], options: Options) -> Vec<usize> {
     for lengths in [Lengths::Rewrite, Lengths::Preserve] {
-        let once = slim(&original, options, lengths);
+        let once = slim(original, options, lengths);
         for again in [Lengths::Rewrite, Lengths::Preserve] {
             assert!(
                 slim(&once, options, again) == once,
@@ -259,7 +300,7 @@ pub(crate) fn left(packets: &[Packet], options: Options, snaplen: u32) -> Vec<us
             );
         }
     }
-    let slimmed = frames(&slim(&original, options, Lengths::Rewrite));
+    let slimmed = frames(&slim(original, options, Lengths::Rewrite));
     let pairs = slimmed.iter().zip(packets);
     pairs
         .map(|(frame, packet)| frame.len() - packet.payload_at)

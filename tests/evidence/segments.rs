@@ -1,6 +1,6 @@
 //! TCP: segments that come late, twice, never, or on ports that were used before.
 
-use crate::script::{ACK, Packet, RST, SNAPLEN, Tcp, noise, play, play_with};
+use crate::script::{ACK, Packet, RST, SNAPLEN, SYN, Tcp, noise, play, play_with};
 use crate::tls::{certificate, client_hello, data, established, record, server_hello};
 use pcap_slim::slim::policy::evidence::Options;
 
@@ -195,6 +195,41 @@ fn a_syn_sent_again_is_no_other_connection() {
     let mut packets = established(&mut tcp);
     packets.push(tcp.at(0, begin, crate::script::SYN, b"").kept());
     packets.push(tcp.client(&data(400)).cut(24));
+    play(packets);
+}
+
+#[test]
+fn a_syn_sent_again_begins_nothing_anew_in_the_midst_of_a_record() {
+    let mut tcp = Tcp::to(443);
+    let begin = tcp.next[0];
+    let mut packets = established(&mut tcp);
+    let secret = data(2000);
+    packets.push(tcp.server(&secret[..1000]).cut(24));
+    packets.push(tcp.at(0, begin, SYN, b"").kept());
+    packets.push(tcp.server(&secret[1000..]).cut(24));
+    play(packets);
+}
+
+#[test]
+fn a_syn_alone_begins_both_directions_anew() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = established(&mut tcp);
+    packets.push(tcp.server(&data(2000)[..1000]).cut(24));
+    packets.push(tcp.at(0, 77, SYN, b"").kept());
+    // It is where the record went on, and belongs to another connection.
+    packets.push(tcp.server(&noise(500)).kept());
+    play(packets);
+}
+
+#[test]
+fn the_syn_of_the_server_leaves_the_clients_beginning_known() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = vec![tcp.syn(0), tcp.syn(1)];
+    let begin = tcp.next[0];
+    tcp.lose(0, 100);
+    // Application data from the first byte on that was seen: what comes before it is not known for ciphertext.
+    packets.push(tcp.client(&data(500)).cut(24));
+    packets.push(tcp.at(0, begin, ACK, &noise(100)).kept());
     play(packets);
 }
 

@@ -1,9 +1,10 @@
 //! SSH: the negotiation stays, and what follows the new keys is cut.
 
-use crate::script::{Tcp, noise, play};
+use crate::script::{Tcp, noise, play, play_with};
+use pcap_slim::slim::policy::evidence::Options;
 
 /// A packet with four bytes of padding.
-fn packet(message: u8, body: usize) -> Vec<u8> {
+pub(crate) fn packet(message: u8, body: usize) -> Vec<u8> {
     let length = u32::try_from(2 + body + 4).unwrap().to_be_bytes();
     [&length[..], &[4, message], &noise(body), &[0; 4]].concat()
 }
@@ -102,5 +103,21 @@ fn a_hole_within_a_packet_loses_nothing() {
         begin
             .into_iter()
             .chain([tcp.client(&rest).kept(), tcp.client(&noise(300)).cut(24)]),
+    );
+}
+
+#[test]
+fn an_identification_of_which_the_end_was_not_captured_is_no_beginning() {
+    let mut tcp = Tcp::to(22);
+    // The line ends in what is missing: the next line feed is none of the identification.
+    let identification = b"SSH-2.0-a_server_with_a_long_name\r\n";
+    play_with(
+        Options::default(),
+        74,
+        [
+            tcp.client(identification).snapped(20).kept(),
+            tcp.client(&[b"\n", &packet(NEWKEYS, 0)[..]].concat()).kept(),
+            tcp.client(&noise(300)).kept(),
+        ],
     );
 }

@@ -1,62 +1,9 @@
 //! TLS: which records stay, wherever they are found.
 
+pub(crate) use crate::records::{
+    certificate, change_cipher_spec, client_hello, data, established, handshake, record, server_hello,
+};
 use crate::script::{Tcp, noise, play};
-
-/// A record.
-pub(crate) fn record(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(body.len()).unwrap().to_be_bytes();
-    [&[kind, 3, 3, length[0], length[1]], body].concat()
-}
-
-/// A record of application data.
-pub(crate) fn data(length: usize) -> Vec<u8> {
-    record(23, &noise(length))
-}
-
-pub(crate) fn handshake(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    record(22, &[&[kind, length[1], length[2], length[3]], body].concat())
-}
-
-pub(crate) fn client_hello() -> Vec<u8> {
-    handshake(
-        1,
-        &[
-            &[3, 3][..],
-            &noise(32),
-            &[0, 0, 2, 0x13, 1, 1, 0, 0, 100],
-            &[0; 100],
-        ]
-        .concat(),
-    )
-}
-
-pub(crate) fn server_hello(suite: u16) -> Vec<u8> {
-    handshake(
-        2,
-        &[&[3, 3][..], &noise(32), &[0], &suite.to_be_bytes(), &[0]].concat(),
-    )
-}
-
-pub(crate) fn certificate(length: usize) -> Vec<u8> {
-    handshake(11, &noise(length))
-}
-
-pub(crate) fn change_cipher_spec() -> Vec<u8> {
-    record(20, &[1])
-}
-
-/// A connection behind its handshake, each side with one record of application data.
-pub(crate) fn established(tcp: &mut Tcp) -> Vec<crate::script::Packet> {
-    vec![
-        tcp.syn(0),
-        tcp.syn(1),
-        tcp.client(&client_hello()).kept(),
-        tcp.server(&server_hello(0x1301)).kept(),
-        tcp.server(&data(500)).cut(24),
-        tcp.client(&data(500)).cut(24),
-    ]
-}
 
 #[test]
 fn application_data_is_cut_on_any_port_and_the_handshake_stays() {

@@ -2,7 +2,6 @@
 //!
 //! What the tests on whole captures share. What the bytes must be is not decided here: that is the oracle's word, in
 //! the fixtures or run beside the program. Each test binary uses a part of it.
-
 #![allow(dead_code)]
 
 use std::fs;

@@ -15,8 +15,7 @@ use std::sync::Arc;
 use pcap_slim::capture::pcap::Reader;
 use pcap_slim::capture::{self};
 use pcap_slim::digest::Algorithm;
-use pcap_slim::job::{HardLinks, IoMode, Options, Order, Staging, Verify};
-use pcap_slim::slim::policy::PolicyName;
+use pcap_slim::job::{HardLinks, IoMode, Judging, Options, Order, Staging, Verify};
 use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::{Lengths, Pass, Summary};
 
@@ -78,7 +77,7 @@ pub(crate) fn slim_bytes(input: &[u8], lengths: Lengths) -> Result<(Vec<u8>, Sum
 /// Options as `pcap-slim` has them by default.
 pub(crate) fn options() -> Options {
     Options {
-        policy: PolicyName::Reference,
+        judging: Judging::default(),
         lengths: Lengths::Rewrite,
         staging: Staging::Beside,
         verify: Verify::Full,

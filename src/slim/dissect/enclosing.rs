@@ -1,8 +1,8 @@
 //! What stands around the innermost IP header: the headers whose lengths and checksums a cut changes too.
 //!
-//! Apart from the layers because each of them adds to it and `rewrite` and `verify` read it. It is a short array of
-//! small entries, so that a frame costs no allocation and one without tunnels next to nothing; a frame that would need
-//! more entries is kept, and no real one does.
+//! Apart from the layers because each of them adds to it and `rewrite` and `verify` read it. It is 32 bytes, two
+//! registers, so that a frame costs no allocation and one without tunnels next to nothing; a frame that would need more
+//! entries, or has them further back than an entry can say, is kept, and no real one is like that.
 
 use super::Network;
 use super::network::{IPV4_LENGTH_UNIT, IPV6_HEADER, PAYLOAD_LENGTH, TOTAL_LENGTH};
@@ -17,13 +17,14 @@ pub(crate) const GRE_CHECKSUM: usize = 4;
 
 /// How many there may be: one of the link layer's, and four in each of three tunnels, with room.
 const MOST: usize = 16;
+/// How many bits of an entry are the offset; those above are the kind, and 0 is no entry.
+const OFFSET_BITS: u32 = 12;
 
 /// What an enclosing header is, and so which of its fields say how long it is or depend on what follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// IPv4: total length and header checksum.
-    #[default]
-    Ipv4,
+    Ipv4 = 1,
     /// IPv6: payload length.
     Ipv6,
     /// UDP, right behind its IP header in the list: length, and checksum where there is one.
@@ -38,13 +39,21 @@ pub enum Kind {
     Pppoe,
     /// An IEEE 802.3 length in the place of the `EtherType`; it counts from behind itself.
     Ieee8023,
-    /// The payload attribute of NFLOG, whose length counts its own header; least significant byte first.
-    NflogLittle,
-    /// The same, most significant byte first.
-    NflogBig,
 }
 
 impl Kind {
+    /// Every kind, by the number that stands for it in an entry, less one.
+    const ALL: [Self; 8] = [
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Udp,
+        Self::Gre,
+        Self::Gtp,
+        Self::L2tp,
+        Self::Pppoe,
+        Self::Ieee8023,
+    ];
+
     /// Where in the header the 16-bit length stands, and how many of the header's bytes it does not count.
     #[must_use]
     pub fn length(self) -> Option<(usize, usize)> {
@@ -56,7 +65,6 @@ impl Kind {
             Self::L2tp => (2, 0),
             Self::Pppoe => (4, 6),
             Self::Ieee8023 => (0, 2),
-            Self::NflogLittle | Self::NflogBig => (0, 0),
             Self::Gre => return None,
         })
     }
@@ -74,11 +82,10 @@ impl Kind {
 }
 
 /// A header and where it begins in the frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     kind: Kind,
-    /// Headers stand near the beginning of a frame, so that 16 bits do.
-    at: u16,
+    at: usize,
 }
 
 impl Header {
@@ -91,13 +98,13 @@ impl Header {
     /// Where it begins, in bytes from the beginning of the frame.
     #[must_use]
     pub fn at(self) -> usize {
-        self.at.into()
+        self.at
     }
 
     /// The IP header that this one is, if it is one.
     #[must_use]
     pub fn network(self, frame: &[u8]) -> Option<Network> {
-        let at = self.at();
+        let at = self.at;
         match self.kind {
             Kind::Ipv4 => {
                 let length = usize::from(frame.get(at)? & 15) * IPV4_LENGTH_UNIT;
@@ -111,17 +118,14 @@ impl Header {
 
 /// The headers around the innermost IP header that a cut changes, the outermost first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Enclosing {
-    headers: [Header; MOST],
-    count: u8,
-}
+pub struct Enclosing([u16; MOST]);
 
 impl Enclosing {
     /// Adds a header inside those that are there; `None` where there is no room, or it lies too far back.
     pub(super) fn push(&mut self, kind: Kind, at: usize) -> Option<()> {
-        let at = u16::try_from(at).ok()?;
-        *self.headers.get_mut(usize::from(self.count))? = Header { kind, at };
-        self.count += 1;
+        let at = u16::try_from(at).ok().filter(|at| at >> OFFSET_BITS == 0)?;
+        let free = self.0.iter_mut().find(|entry| **entry == 0)?;
+        *free = (kind as u16) << OFFSET_BITS | at;
         Some(())
     }
 
@@ -133,9 +137,26 @@ impl Enclosing {
         }
     }
 
-    /// The headers, the outermost first.
+    /// The header with this number, counted from the outermost one.
     #[must_use]
-    pub fn headers(&self) -> &[Header] {
-        self.headers.get(..usize::from(self.count)).unwrap_or_default()
+    pub fn header(&self, number: usize) -> Option<Header> {
+        let entry = *self.0.get(number)?;
+        let number = usize::from(entry >> OFFSET_BITS).checked_sub(1)?;
+        Some(Header {
+            kind: *Kind::ALL.get(number)?,
+            at: usize::from(entry & ((1 << OFFSET_BITS) - 1)),
+        })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().take_while(|entry| **entry != 0).count()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

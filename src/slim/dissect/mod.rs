@@ -97,28 +97,46 @@ pub fn frame(link_type: LinkType, frame: &[u8], scope: Scope) -> Option<Datagram
     }
 }
 
+#[inline]
 fn outermost(link_type: LinkType, frame: &[u8]) -> Option<Datagram> {
     let carried = link::plain(link_type, frame)?;
     let (network, protocol, range) = network::ip(frame, carried.ether_type, carried.at, Scope::Plain)?;
     transport::dissect(frame, network, protocol, range, &Way::default(), Scope::Plain)
 }
 
-fn innermost(link_type: LinkType, mut frame: &[u8]) -> Option<Datagram> {
+#[inline]
+fn innermost(link_type: LinkType, frame: &[u8]) -> Option<Datagram> {
     let mut way = Way::default();
-    let mut carried = link::dissect(link_type, frame, &mut way)?;
-    for _ in 0..=tunnel::MOST_TUNNELS {
-        let (network, protocol, range) = network::ip(frame, carried.ether_type, carried.at, Scope::Full)?;
-        if range.end > carried.end {
-            return None;
-        }
-        match tunnel::inside(frame, network, protocol, &range, &mut way) {
-            None => return transport::dissect(frame, network, protocol, range, &way, Scope::Full),
-            Some(inner) => carried = inner,
-        }
-        // What follows the outer datagram is none of the inner one's.
-        frame = frame.get(..range.end).unwrap_or(frame);
+    let carried = link::dissect(link_type, frame, &mut way)?;
+    let (network, protocol, range) = carried_ip(frame, carried)?;
+    if tunnel::may_be(frame, protocol, range.start) {
+        return through_tunnels(frame, (network, protocol, range), way);
     }
-    None
+    transport::dissect(frame, network, protocol, range, &way, Scope::Full)
+}
+
+/// Apart from the way of most packets, so that those do not pay for it.
+#[inline(never)]
+fn through_tunnels(mut frame: &[u8], outer: (Network, u8, Range<usize>), mut way: Way) -> Option<Datagram> {
+    let (mut network, mut protocol, mut range) = outer;
+    for _ in 0..tunnel::MOST_TUNNELS {
+        let Some(inner) = tunnel::inside(frame, network, protocol, &range, &mut way) else {
+            return transport::dissect(frame, network, protocol, range, &way, Scope::Full);
+        };
+        // What follows the outer packet is none of the inner one's.
+        frame = frame.get(..range.end).unwrap_or(frame);
+        (network, protocol, range) = carried_ip(frame, inner)?;
+    }
+    // One tunnel more would be too many.
+    let is_innermost = tunnel::inside(frame, network, protocol, &range, &mut way).is_none();
+    is_innermost.then(|| transport::dissect(frame, network, protocol, range, &way, Scope::Full))?
+}
+
+/// The IP packet in what is carried, unless it says that it is longer than that.
+#[inline]
+fn carried_ip(frame: &[u8], carried: Carried) -> Option<(Network, u8, Range<usize>)> {
+    let ip = network::ip(frame, carried.ether_type, carried.at, Scope::Full)?;
+    (ip.2.end <= carried.end).then_some(ip)
 }
 
 /// The 32-bit integer at `at`, most significant byte first.

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::transport::TCP;
-use super::{Scope, be16};
+use super::{Scope, be16, be32};
 
 /// The EtherTypes of IP.
 pub(super) const IPV4: u16 = 0x0800;
@@ -17,10 +17,12 @@ pub(super) const IPV6: u16 = 0x86dd;
 /// Length of an IPv4 header without options, and what the length in it counts.
 const IPV4_HEADER: usize = 20;
 pub(super) const IPV4_LENGTH_UNIT: usize = 4;
-/// Where in it the total length, the fragment field, the protocol and the destination stand.
+/// Where in it the total length, the fragment field, the protocol and the addresses stand.
 pub(crate) const TOTAL_LENGTH: usize = 2;
 const FRAGMENT: usize = 6;
 const PROTOCOL: usize = 9;
+const V4_SOURCE: usize = 12;
+const V4_DESTINATION: usize = 16;
 /// The more-fragments flag and the fragment offset.
 const FRAGMENT_MASK: u16 = 0x3fff;
 
@@ -29,6 +31,10 @@ pub(crate) const IPV6_HEADER: usize = 40;
 /// Where in it the payload length and the next header stand.
 pub(crate) const PAYLOAD_LENGTH: usize = 4;
 const NEXT_HEADER: usize = 6;
+const V6_SOURCE: usize = 8;
+const V6_DESTINATION: usize = 24;
+/// What an IPv4 address stands behind where it is mapped into IPv6.
+const V4_MAPPED: u128 = 0xffff << 32;
 
 /// Protocol numbers of the IPv6 extension headers that are walked over.
 const HOP_BY_HOP: u8 = 0;
@@ -51,6 +57,24 @@ pub enum Network {
         /// Where the fixed header begins.
         at: usize,
     },
+}
+
+impl Network {
+    /// The source and the destination address, those of IPv4 as IPv6 maps them (RFC 4291 section 2.5.5.2).
+    #[inline]
+    #[must_use]
+    pub fn addresses(self, frame: &[u8]) -> Option<(u128, u128)> {
+        match self {
+            Self::V4 { at, .. } => {
+                let address = |at| be32(frame, at).map(|address| V4_MAPPED | u128::from(address));
+                Some((address(at + V4_SOURCE)?, address(at + V4_DESTINATION)?))
+            }
+            Self::V6 { at } => {
+                let address = |at| Some(u128::from_be_bytes(*frame.get(at..)?.first_chunk()?));
+                Some((address(at + V6_SOURCE)?, address(at + V6_DESTINATION)?))
+            }
+        }
+    }
 }
 
 /// The IP header at `at`, the protocol that it carries, and the range that its length gives to that protocol.

@@ -21,7 +21,7 @@ const DATA_OFFSET: usize = 12;
 pub(crate) const UDP_HEADER: usize = 8;
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -37,6 +37,15 @@ impl Word for Transport {
 }
 
 impl Transport {
+    /// The protocol with that name, in any case, or that number.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        let is_it = |&&(name, transport): &&(&str, Self)| {
+            text.eq_ignore_ascii_case(name) || text.parse() == Ok(transport.number())
+        };
+        Self::WORDS.iter().find(is_it).map(|&(_, transport)| transport)
+    }
+
     /// Its protocol number.
     #[must_use]
     pub fn number(self) -> u8 {

@@ -2,9 +2,10 @@
 //!
 //! A [`Policy`] judges each TCP segment and UDP datagram, in file order, and may keep state between them; it never sees
 //! a frame in which no such header was found, because that is always kept. One file or folder a policy; what a policy
-//! looks into is its [`Policy::SCOPE`].
+//! looks into is its [`Policy::SCOPE`]. What an operator wants kept wins over any of them: [`keep`].
 
 pub mod evidence;
+pub mod keep;
 pub mod reference;
 mod spoken;
 

@@ -14,6 +14,7 @@ const IPV4_OPTIONS: usize = 20;
 const IPV6_SOURCE: usize = 8;
 
 /// The sum of a packet's addresses, as its pseudo-header has them.
+#[inline]
 pub(super) fn addresses(frame: &[u8], network: Network) -> u64 {
     match network {
         Network::V4 { at, end } => {

@@ -21,7 +21,10 @@ const TCP_CHECKSUM: usize = 16;
 
 /// The 16-bit fields of a frame that [`Lengths::Rewrite`] may change, as offsets in the frame, in ascending order.
 pub fn fields(datagram: &Datagram) -> impl Iterator<Item = usize> {
-    let enclosing = datagram.enclosing.headers().iter().flat_map(|header| {
+    let enclosing = (0..datagram.enclosing.len()).flat_map(|number| {
+        let Some(header) = datagram.enclosing.header(number) else {
+            return [None; 2];
+        };
         let length = header.kind().length().map(|(offset, _)| offset);
         let fields = [length, header.kind().checksum()];
         fields.map(|offset| offset.map(|offset| header.at() + offset))
@@ -71,7 +74,7 @@ pub(super) fn append(
 
 /// Makes lengths and checksums of a frame that was cut right again, from the innermost header outwards, since a
 /// checksum covers what it encloses.
-fn headers(frame: &mut [u8], datagram: &Datagram, scope: Scope) {
+pub(super) fn headers(frame: &mut [u8], datagram: &Datagram, scope: Scope) {
     let (network, transport) = (datagram.network, datagram.transport_at);
     self::network(frame, network);
     match datagram.transport {
@@ -89,10 +92,12 @@ fn headers(frame: &mut [u8], datagram: &Datagram, scope: Scope) {
             scope == Scope::Full && matches!(network, Network::V4 { .. }),
         ),
     }
-    let enclosing = datagram.enclosing.headers();
-    for (index, header) in enclosing.iter().enumerate().rev() {
-        let around = index.checked_sub(1).and_then(|index| enclosing.get(index));
-        enclose(frame, *header, around.copied());
+    let enclosing = &datagram.enclosing;
+    for number in (0..enclosing.len()).rev() {
+        let around = number.checked_sub(1).and_then(|number| enclosing.header(number));
+        if let Some(header) = enclosing.header(number) {
+            enclose(frame, header, around);
+        }
     }
 }
 
@@ -119,18 +124,14 @@ fn enclose(frame: &mut [u8], header: Header, around: Option<Header>) {
         _ => {
             if let Some((offset, uncounted)) = kind.length() {
                 let length = length16(frame.len().saturating_sub(at + uncounted));
-                let little = kind == Kind::NflogLittle;
-                put16(
-                    frame,
-                    at + offset,
-                    if little { length.swap_bytes() } else { length },
-                );
+                put16(frame, at + offset, length);
             }
         }
     }
 }
 
 /// Makes the length and checksum of an IP header right.
+#[inline]
 fn network(frame: &mut [u8], network: Network) {
     match network {
         Network::V4 { at, end } => {
@@ -147,6 +148,7 @@ fn network(frame: &mut [u8], network: Network) {
 }
 
 /// Makes the length and checksum of a UDP header right; a checksum of zero stays where the sender `may_go_without`.
+#[inline]
 fn udp(frame: &mut [u8], network: Network, at: usize, may_go_without: bool) {
     put16(frame, at + UDP_LENGTH, length16(frame.len().saturating_sub(at)));
     let field = at + UDP_CHECKSUM;
@@ -162,6 +164,7 @@ fn udp(frame: &mut [u8], network: Network, at: usize, may_go_without: bool) {
 }
 
 /// The checksum of a segment or datagram that begins at `at`, for the field that holds it.
+#[inline]
 fn with_pseudo_header(
     frame: &mut [u8],
     network: Network,

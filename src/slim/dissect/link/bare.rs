@@ -1,7 +1,7 @@
 //! IP with next to nothing in front: raw IP, and the address family of BSD loopback.
 //!
-//! The family is in the byte order of the machine that captured (LINKTYPE_NULL) or in network byte order
-//! (LINKTYPE_LOOP); programs mix the two up, so that either is taken for either. Its number for IPv6 is another one on
+//! The family is in the byte order of the machine that captured (`LINKTYPE_NULL`) or in network byte order
+//! (`LINKTYPE_LOOP`); programs mix the two up, so that either is taken for either. Its number for IPv6 is another one on
 //! each system. The version of IP must fit it.
 
 use super::super::network::{IPV4, IPV6};

@@ -10,7 +10,7 @@ use super::super::{Carried, Way, be16, be32};
 use super::ppp;
 
 /// Where the `EtherType` stands: behind two addresses of six bytes.
-const ETHER_TYPE: usize = 12;
+pub(super) const ETHER_TYPE: usize = 12;
 /// Length of an `EtherType`.
 const TYPE: usize = 2;
 /// The `EtherType` of a customer VLAN tag (IEEE 802.1Q).
@@ -126,6 +126,16 @@ pub(crate) fn by_version(frame: &[u8], carried: Carried) -> Option<Carried> {
     Some(Carried {
         ether_type,
         ..carried
+    })
+}
+
+/// The ids of the VLAN tags that an `EtherType` at `at`, of what follows at `behind`, is the first of; outermost first.
+pub(super) fn vlans(frame: &[u8], at: usize, behind: usize) -> impl Iterator<Item = u16> {
+    let first = be16(frame, at).map(|ether_type| (ether_type, behind));
+    let tags = std::iter::successors(first, |&(_, at)| Some((be16(frame, at + TYPE)?, at + TAG)));
+    tags.map_while(|(ether_type, at)| match ether_type {
+        VLAN | PROVIDER_VLAN | OLD_PROVIDER_VLAN => Some(be16(frame, at)? & VLAN_ID),
+        _ => None,
     })
 }
 

@@ -1,14 +1,14 @@
 //! The link layer: from the first byte of a frame to what it carries, one file a family of link types.
 //!
 //! Each gives an `EtherType` and where what it stands for begins, and gathers ids, because address spaces overlap.
-//! [`plain`] is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
-//! no line here, IEEE 802.15.4 and MACsec among them, and every frame that is not quite as its standard says.
+//! `plain` is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
+//! no line here, IEEE 802.15.4 among them, `MACsec`, and every frame that is not quite as its standard says. NFLOG has no
+//! line because Wireshark shows nothing of an NFLOG packet whose last attribute was cut, not even its addresses.
 
 pub mod bare;
 pub mod capturer;
 pub mod cooked;
 pub mod ethernet;
-pub mod nflog;
 pub mod ppp;
 pub mod wireless;
 
@@ -35,7 +35,6 @@ fn layer(link_type: LinkType) -> Option<Layer> {
         127 => capturer::radiotap,
         163 => capturer::avs,
         192 => capturer::ppi,
-        239 => nflog::dissect,
         276 => cooked::version_2,
         _ => return None,
     })
@@ -44,6 +43,11 @@ fn layer(link_type: LinkType) -> Option<Layer> {
 /// Whether frames of a link type are looked into.
 pub(super) fn knows(link_type: LinkType) -> bool {
     layer(link_type).is_some()
+}
+
+/// Whether frames of a link type may end in a check sequence that their original length counts.
+pub(crate) fn may_end_in_check_sequence(link_type: LinkType) -> bool {
+    matches!(link_type.0, 105 | 119 | 127 | 163 | 192)
 }
 
 /// What a frame carries.
@@ -56,9 +60,24 @@ pub fn dissect(link_type: LinkType, frame: &[u8], way: &mut Way) -> Option<Carri
     layer(link_type)?(frame, way)
 }
 
+/// The ids of the VLAN tags in front of a frame, outermost first. Other link types than Ethernet and cooked captures
+/// have none.
+pub(crate) fn vlans(link_type: LinkType, frame: &[u8]) -> impl Iterator<Item = u16> {
+    let place = match link_type.0 {
+        1 => Some((ethernet::ETHER_TYPE, ethernet::ETHER_TYPE + 2)),
+        113 => Some((cooked::PROTOCOL_1, cooked::HEADER_1)),
+        276 => Some((cooked::PROTOCOL_2, cooked::HEADER_2)),
+        _ => None,
+    };
+    place
+        .into_iter()
+        .flat_map(move |(at, behind)| ethernet::vlans(frame, at, behind))
+}
+
 /// What a frame carries as far as the established implementations look: Ethernet and 802.1Q tags.
 #[inline]
-pub(super) fn plain(link_type: LinkType, frame: &[u8]) -> Option<Carried> {
+#[must_use]
+pub fn plain(link_type: LinkType, frame: &[u8]) -> Option<Carried> {
     if link_type == LinkType::ETHERNET {
         ethernet::plain(frame)
     } else {

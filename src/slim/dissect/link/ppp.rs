@@ -1,7 +1,7 @@
 //! PPP by itself, in HDLC, over Ethernet; and Cisco's HDLC, which has an `EtherType` instead of PPP's protocol.
 //!
 //! Sources: RFC 1661 and 1662, with the two fields that may be compressed; RFC 2516 for `PPPoE`; the descriptions of
-//! LINKTYPE_PPP, LINKTYPE_PPP_HDLC and LINKTYPE_C_HDLC. Compressed, encrypted and bundled PPP is kept.
+//! `LINKTYPE_PPP`, `LINKTYPE_PPP_HDLC` and `LINKTYPE_C_HDLC`. Compressed, encrypted and bundled PPP is kept.
 
 use super::super::enclosing::Kind;
 use super::super::network::{IPV4, IPV6};

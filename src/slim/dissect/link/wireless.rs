@@ -15,7 +15,7 @@ const TO_AND_FROM: u8 = 0x03;
 const MORE_FRAGMENTS: u8 = 0x04;
 const PROTECTED: u8 = 0x40;
 const ORDER: u8 = 0x80;
-/// Control, duration, three addresses, sequence control; then perhaps a fourth address, QoS and HT control.
+/// Control, duration, three addresses, sequence control; then perhaps a fourth address, `QoS` and HT control.
 const HEADER: usize = 24;
 const ADDRESS: usize = 6;
 const QOS: usize = 2;
@@ -23,7 +23,7 @@ const HT: usize = 4;
 /// Where the sequence control stands, and what of it numbers fragments.
 const SEQUENCE: usize = 22;
 const FRAGMENT: u8 = 0x0f;
-/// The bit of QoS control that says that an aggregate follows.
+/// The bit of `QoS` control that says that an aggregate follows.
 const AGGREGATE: u8 = 0x80;
 
 /// An 802.11 frame.

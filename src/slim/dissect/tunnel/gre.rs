@@ -56,10 +56,9 @@ pub(super) fn dissect(frame: &[u8], range: Range<usize>, way: &mut Way) -> Optio
     }
     let inner = at..range.end;
     match be16(frame, begin + PROTOCOL)? {
-        BRIDGING => in_ethernet(frame, inner, way),
         ERSPAN if has_sequence => erspan_2(frame, inner, way),
-        // Type I is nothing but the frame.
-        ERSPAN => in_ethernet(frame, inner, way),
+        // ERSPAN's type I is nothing but the frame.
+        BRIDGING | ERSPAN => in_ethernet(frame, inner, way),
         ERSPAN_3 if has_sequence => erspan_3(frame, inner, way),
         ether_type => in_type(frame, ether_type, inner, way),
     }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::enclosing::{Kind, UDP_LENGTH};
 use super::link::ethernet;
 use super::tags::Id;
-use super::transport::{TCP, UDP, UDP_HEADER};
+use super::transport::{UDP, UDP_HEADER};
 use super::{Carried, Network, Way, be16, network};
 
 /// How many tunnels, one in another, are looked through. What lies deeper is kept.
@@ -33,8 +33,17 @@ const ETHER_IP_HEADER: [u8; 2] = [0x30, 0];
 /// How long the packet in a short Ethernet frame is padded to, and the check sequence that some leave behind it.
 const ETHERNET_PADDING: usize = 46 + 4;
 
-/// What `protocol` carries in `range`, if that is certainly another packet; `way` then has what encloses it.
+/// Whether what begins at `at` is worth being looked into by [`inside`].
 #[inline]
+pub(super) fn may_be(frame: &[u8], protocol: u8, at: usize) -> bool {
+    match protocol {
+        UDP => ports(frame, at).and_then(over_udp).is_some(),
+        IPV4 | IPV6 | GRE | ETHER_IP => true,
+        _ => false,
+    }
+}
+
+/// What `protocol` carries in `range`, if that is certainly another packet; `way` then has what encloses it.
 pub(super) fn inside(
     frame: &[u8],
     network: Network,
@@ -43,7 +52,6 @@ pub(super) fn inside(
     way: &mut Way,
 ) -> Option<Carried> {
     match protocol {
-        TCP => None,
         UDP => in_udp(frame, network, range, way),
         IPV4 | IPV6 | GRE | ETHER_IP => in_ip(frame, network, protocol, range, way),
         _ => None,
@@ -68,10 +76,13 @@ fn over_udp(ports: [u16; 2]) -> Option<OverUdp> {
     })
 }
 
-#[inline]
+fn ports(frame: &[u8], at: usize) -> Option<[u16; 2]> {
+    Some([be16(frame, at)?, be16(frame, at + 2)?])
+}
+
 fn in_udp(frame: &[u8], network: Network, range: &Range<usize>, way: &mut Way) -> Option<Carried> {
     let at = range.start;
-    let dissect = over_udp([be16(frame, at)?, be16(frame, at + 2)?])?;
+    let dissect = ports(frame, at).and_then(over_udp)?;
     if usize::from(be16(frame, at + UDP_LENGTH)?) != range.len() {
         return None;
     }

@@ -2,10 +2,12 @@
 //!
 //! Sources: Chromium's QUIC wire layout specification and crypto documentation, draft-hamilton-quic-transport-protocol
 //! section 8. Hellos and certificates are sent under "null encryption", a hash of 12 bytes over the packet: where it
-//! fits, the packet can be read, and where it does not, only a header can. Later versions have the long header of
-//! `quic.rs` and are kept.
+//! fits, the packet can be read, and where it does not, only a header can: unless what follows does not look like
+//! ciphertext, because readers do not check the hash, and anonymised captures have a wrong one. Later versions have the
+//! long header of `quic.rs` and are kept.
 
 use super::probe::{Probe, Readable};
+use super::statistics;
 use super::udp::{Datagram, Flow};
 use crate::slim::policy::Rule;
 
@@ -47,10 +49,11 @@ pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable>
     // Before Q033 the flag of the nonce belonged to the connection id.
     let is_null = is_null_encrypted(payload, header)
         || (flags & NONCE != 0 && is_null_encrypted(payload, header + NONCE_LENGTH));
-    Probe::Certain(if is_null {
-        Readable::All
-    } else {
+    let is_ciphertext = !is_null && statistics::looks_random(payload.get(header..).unwrap_or_default());
+    Probe::Certain(if is_ciphertext {
         Readable::Before(header, Rule::GoogleQuic)
+    } else {
+        Readable::All
     })
 }
 

@@ -11,6 +11,11 @@ pub(super) const NAT_TRAVERSAL: u16 = 4500;
 /// Stands where ESP has its SPI, which is never zero.
 const NON_ESP_MARKER: [u8; 4] = [0; 4];
 
+/// Whether a port says that it is IKE.
+pub(super) fn is_on_port(ports: (u16, u16)) -> bool {
+    ports.0 == IKE || ports.1 == IKE
+}
+
 pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable> {
     if datagram.is_on(NAT_TRAVERSAL) && datagram.payload.starts_with(&NON_ESP_MARKER) {
         flow.seen.ike = true;

@@ -39,7 +39,7 @@ pub use statistics::looks_random;
 
 /// How many bytes a frame may be short of its wire length without having been slimmed: its check sequence, which some
 /// leave out and count all the same. So a cut that saves no more is none.
-const CHECK_SEQUENCE: usize = 4;
+pub(crate) const CHECK_SEQUENCE: usize = 4;
 /// Where in a TCP header the sequence number and the flags stand (RFC 9293 section 3.1).
 const SEQUENCE: usize = 4;
 const FLAGS: usize = 13;
@@ -115,6 +115,12 @@ impl Evidence {
             flows: Table::new(options.max_flows),
             tests: options.opaque_udp.then(opaque::Tests::default),
         }
+    }
+
+    /// How many flows it remembers: never more than [`Options::max_flows`].
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.len()
     }
 
     /// The verdict, from what can be read of a payload of which the first `head` bytes stay in any case.
@@ -217,9 +223,13 @@ impl Policy for Evidence {
             Engine::Tcp(flow) => flow.recognised(),
             Engine::Udp(flow) => flow.recognised(),
         };
-        let is_esp = datagram.transport == Transport::Esp;
+        let spoken = match datagram.transport {
+            Transport::Esp => Some(Spoken::Esp),
+            Transport::Udp if ike::is_on_port(datagram.ports) => known.spoken.or(Some(Spoken::Ike)),
+            _ => known.spoken,
+        };
         Recognised {
-            spoken: if is_esp { Some(Spoken::Esp) } else { known.spoken },
+            spoken,
             is_slimmed: flow.is_slimmed,
             ..known
         }

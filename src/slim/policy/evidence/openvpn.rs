@@ -34,8 +34,8 @@ pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable>
     let (opcode, key) = (first >> 3, first & 7);
     if flow.seen.openvpn {
         return Probe::Certain(match opcode {
-            DATA_V1 => data(flow, payload, DATA_V1_HEADER),
-            DATA_V2 => data(flow, payload, DATA_V2_HEADER),
+            DATA_V1 => data(flow, datagram, DATA_V1_HEADER),
+            DATA_V2 => data(flow, datagram, DATA_V2_HEADER),
             _ => Readable::All,
         });
     }
@@ -57,18 +57,18 @@ pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable>
     }
 }
 
-fn data(flow: &mut Flow, payload: &[u8], header: usize) -> Readable {
+fn data(flow: &mut Flow, datagram: &Datagram<'_>, header: usize) -> Readable {
     // A tunnel may have been set up without a cipher.
-    flow.seen.plaintext |= (header..PLAIN_WITHIN).any(|at| is_ip(payload, at));
+    flow.seen.plaintext |= (header..PLAIN_WITHIN).any(|at| is_ip(datagram.payload, at, datagram.wire));
     Readable::Before(header, Rule::OpenVpn)
 }
 
-/// An IP header whose length reaches to the end.
-fn is_ip(payload: &[u8], at: usize) -> bool {
+/// An IP header whose length reaches to the end that the payload has on the wire.
+fn is_ip(payload: &[u8], at: usize, wire: usize) -> bool {
     let length = match payload.get(at) {
         Some(0x45..=0x4f) => be16(payload, at + 2).map(usize::from),
         Some(0x60..=0x6f) => be16(payload, at + 4).map(|length| usize::from(length) + 40),
         _ => None,
     };
-    length.is_some_and(|length| at + length == payload.len())
+    length.is_some_and(|length| at + length == wire)
 }

@@ -2,6 +2,8 @@
 //!
 //! Plain values: how they are written in a file or on a command line is told elsewhere, in the words of this file.
 
+use std::ops::RangeInclusive;
+
 use crate::slim::FLOOR;
 use crate::slim::policy::{Rule, Spoken};
 use crate::words::Word;
@@ -24,6 +26,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// What `floor` may be, in bytes.
+    pub const FLOORS: RangeInclusive<u32> = 24..=65_535;
+    /// What `head_bytes` and `head_packets` may be.
+    pub const HEADS: RangeInclusive<u32> = 0..=1_000_000_000;
+    /// What `max_flows` may be.
+    pub const MOST_FLOWS: RangeInclusive<u32> = 1..=100_000_000;
     /// What holds where nothing is said.
     pub const DEFAULT: Self = Self {
         opaque_udp: false,
@@ -97,6 +105,19 @@ impl Protocol {
 pub struct Protocols(u16);
 
 impl Protocols {
+    /// Those in the set, in the order of their words.
+    pub fn iter(self) -> impl Iterator<Item = Protocol> {
+        let all = Protocol::WORDS.iter().map(|&(_, protocol)| protocol);
+        all.filter(move |protocol| self.0 & Self::bit(*protocol) != 0)
+    }
+
+    /// Those that are not in the set.
+    #[must_use]
+    pub fn others(self) -> Self {
+        let all: Self = Protocol::WORDS.iter().map(|&(_, protocol)| protocol).collect();
+        Self(all.0 & !self.0)
+    }
+
     /// Whether the protocol that `rule` belongs to is in the set.
     pub(super) fn hold(self, rule: Rule) -> bool {
         Protocol::of(rule).is_some_and(|protocol| self.0 & Self::bit(protocol) != 0)

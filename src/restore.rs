@@ -1,0 +1,152 @@
+//! `pcap-slim restore`: a slimmed capture becomes a new one with full-length packets, for programs that insist on them.
+//!
+//! Apart from slimming because nothing is replaced: the slimmed capture is read and stays as it is, and what is written
+//! is a new file or standard output, a span at a time. What happens to a packet is in `slim/restore.rs`. A file that
+//! could not be finished is removed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::capture::pcap::Reader;
+use crate::capture::{self, Bytes, ReadError};
+use crate::oneshot::{DONE, FAILED, USAGE, tell};
+use crate::report::{printable, with_causes};
+use crate::slim::restore;
+
+/// How many restored bytes are gathered before they are written.
+const PIECE: usize = 1 << 20;
+
+/// What is to be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The slimmed capture.
+    pub capture: PathBuf,
+    /// Where the restored one goes; `None` is standard output.
+    pub out: Option<PathBuf>,
+}
+
+/// Why a capture is not restored.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot open {0}")]
+    Open(String, #[source] io::Error),
+    #[error("cannot make {0}")]
+    Make(String, #[source] io::Error),
+    #[error("{0}")]
+    Capture(String, #[source] capture::Error),
+    #[error("cannot write {0}")]
+    Write(String, #[source] io::Error),
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+struct Summary {
+    packets: u64,
+    padded: u64,
+}
+
+/// Restores and returns the exit status: [`DONE`], [`FAILED`], or [`USAGE`] where there is a file already.
+#[must_use]
+pub fn run(request: &Request) -> u8 {
+    match restored(request) {
+        Ok(Summary { packets, padded }) => {
+            tell(&format!("{padded} of {packets} packets padded"));
+            DONE
+        }
+        Err(error) => {
+            tell(&with_causes(&error));
+            match error {
+                Error::Make(_, source) if source.kind() == io::ErrorKind::AlreadyExists => USAGE,
+                _ => FAILED,
+            }
+        }
+    }
+}
+
+fn restored(request: &Request) -> Result<Summary, Error> {
+    let name = || printable(&request.capture);
+    let file = File::open(&request.capture).map_err(|error| Error::Open(name(), error))?;
+    let bytes = Window::new(file).map_err(|error| Error::Open(name(), error))?;
+    // Before anything is made: a file that is no capture leaves nothing behind.
+    let reader = Reader::new(bytes).map_err(|error| Error::Capture(name(), error))?;
+    let Some(path) = &request.out else {
+        let out = io::stdout().lock();
+        return copy(reader, out, &request.capture, Path::new("standard output"));
+    };
+    let made = |error| Error::Make(printable(path), error);
+    let out = File::create_new(path).map_err(made)?;
+    let done = copy(reader, &out, &request.capture, path).and_then(|summary| {
+        out.sync_all()
+            .map_err(|error| Error::Write(printable(path), error))?;
+        Ok(summary)
+    });
+    if done.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    done
+}
+
+/// Reads everything, and writes it restored; the names are for what fails.
+fn copy(mut reader: Reader<Window>, mut out: impl Write, from: &Path, to: &Path) -> Result<Summary, Error> {
+    let unreadable = |error| Error::Capture(printable(from), error);
+    let unwritable = |error| Error::Write(printable(to), error);
+    let mut summary = Summary::default();
+    out.write_all(reader.header()).map_err(unwritable)?;
+    let mut piece = Vec::new();
+    while let Some(span) = reader.next_span().map_err(unreadable)? {
+        summary.packets += span.packets;
+        for packet in span.packets() {
+            let is_padded = restore::record(span.layout, &packet, &mut piece).map_err(unreadable)?;
+            summary.padded += u64::from(is_padded);
+            if piece.len() >= PIECE {
+                out.write_all(&piece).map_err(unwritable)?;
+                piece.clear();
+            }
+        }
+    }
+    out.write_all(&piece).map_err(unwritable)?;
+    while let Some(tail) = reader.next_of_tail().map_err(|error| unreadable(error.into()))? {
+        out.write_all(tail).map_err(unwritable)?;
+    }
+    out.flush().map_err(unwritable)?;
+    Ok(summary)
+}
+
+/// A file that is read a window at a time. It is nobody's but the reader's, so that no lease is needed.
+#[derive(Debug)]
+struct Window {
+    file: File,
+    length: u64,
+    buffer: Vec<u8>,
+}
+
+impl Window {
+    fn new(file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self {
+            file,
+            length: metadata.len(),
+            buffer: Vec::new(),
+        })
+    }
+}
+
+impl Bytes for Window {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
+        let left = usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX);
+        self.buffer.resize(want.min(left), 0);
+        self.file
+            .read_exact_at(&mut self.buffer, position)
+            .map_err(|source| ReadError::Io { position, source })?;
+        Ok(&self.buffer)
+    }
+}
