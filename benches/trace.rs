@@ -85,7 +85,7 @@ fn write(packets: u64, file: &mut File) -> io::Result<Vec<(u64, u64)>> {
     let (mut ready, mut some) = (Vec::new(), Vec::new());
     for number in 0..packets {
         let payload = payload(&mut random);
-        let cut = if random.next() % 4 == 0 {
+        let cut = if random.next().is_multiple_of(4) {
             0
         } else {
             payload.saturating_sub(FLOOR)
@@ -113,7 +113,10 @@ fn write(packets: u64, file: &mut File) -> io::Result<Vec<(u64, u64)>> {
             new_length: frame - cut,
             new_record: record.get(..RECORD_HEADER + frame - cut).unwrap_or_default(),
         });
-        if random.next() % (packets / (LOOKUPS as u64 + 500)).max(1) == 0 {
+        if random
+            .next()
+            .is_multiple_of((packets / (LOOKUPS as u64 + 500)).max(1))
+        {
             some.push((old, new));
         }
         old += record.len() as u64;

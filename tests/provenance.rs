@@ -356,7 +356,9 @@ fn a_trace_goes_when_its_capture_goes_and_nothing_else_does() {
     let slimmed = Slimmed::new(&["--trace"]);
     let markers = slimmed.directory.path().join(".slim_markers");
     let others = ["other.slimtrace", "note.txt"].map(|name| markers.join(name));
-    others.iter().for_each(|other| fs::write(other, "mine").unwrap());
+    for other in &others {
+        fs::write(other, "mine").unwrap();
+    }
     recover::directory(slimmed.directory.path()).unwrap();
     assert!(slimmed.trace().exists());
     fs::remove_file(slimmed.path()).unwrap();

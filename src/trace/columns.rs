@@ -65,10 +65,16 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// The positions in a column with so many rows, whose block begins at `position`.
-pub(super) fn positions(mut raw: &[u8], rows: usize, kind: Kind, position: u64) -> Result<Vec<u64>, Error> {
+/// The positions in a column with so many rows, whose block begins at `position`, into `positions`.
+pub(super) fn positions(
+    mut raw: &[u8],
+    rows: usize,
+    (kind, position): (Kind, u64),
+    positions: &mut Vec<u64>,
+) -> Result<(), Error> {
     let wrong = |wrong| damaged(position, kind.name(), wrong);
-    let mut positions = Vec::with_capacity(rows);
+    positions.clear();
+    positions.reserve(rows);
     let mut last = 0u64;
     for row in 0..rows {
         let step = take(&mut raw).ok_or_else(|| wrong("ends in a number"))?;
@@ -81,10 +87,25 @@ pub(super) fn positions(mut raw: &[u8], rows: usize, kind: Kind, position: u64) 
         positions.push(last);
     }
     if raw.is_empty() {
-        Ok(positions)
+        Ok(())
     } else {
         Err(wrong("has more numbers than rows"))
     }
+}
+
+/// The number in row `row` of a column, which may have been checked by nobody; none where there is no such row.
+pub(super) fn number_at(raw: &[u8], row: usize) -> Option<u64> {
+    let mut rest = raw;
+    if let Some(before) = row.checked_sub(1) {
+        // The last byte of each number is the one that says that no other follows.
+        let (end, _) = raw
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte < MORE)
+            .nth(before)?;
+        rest = raw.get(end + 1..)?;
+    }
+    take(&mut rest)
 }
 
 /// The numbers in a column, as [`positions`].
@@ -134,9 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_found_by_its_row() {
+        let numbers = [0, 300, 5, u64::MAX, 127];
+        let mut column = Vec::new();
+        numbers.iter().for_each(|number| push(&mut column, *number));
+        for (row, number) in numbers.into_iter().enumerate() {
+            assert_eq!(number_at(&column, row), Some(number));
+        }
+        assert_eq!(number_at(&column, numbers.len()), None);
+    }
+
+    #[test]
     fn positions_that_stand_still_or_are_too_few_or_too_many_are_damage() {
         let column = [24, 100, 100];
-        let read = |raw: &[u8], rows| positions(raw, rows, Kind::Old, 7);
+        let read = |raw: &[u8], rows| {
+            let mut found = Vec::new();
+            positions(raw, rows, (Kind::Old, 7), &mut found).map(|()| found)
+        };
         assert_eq!(read(&column, 3).unwrap(), [24, 124, 224]);
         for (raw, rows) in [
             (&column[..], 2),

@@ -63,6 +63,7 @@ impl<S: Storage> Reader<S> {
         wanted.sort_unstable();
         let mut wanted = wanted.into_iter().peekable();
         let mut answers = vec![None; positions.len()];
+        let (mut old, mut new, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..self.chunks().len() {
             let Some(&chunk) = self.chunks().get(index) else {
                 break;
@@ -75,28 +76,31 @@ impl<S: Storage> Reader<S> {
             if wanted.peek().is_none_or(|(position, _)| *position >= covered.end) {
                 continue;
             }
-            let old = self.positions(&chunk, Kind::Old)?;
-            let new = self.positions(&chunk, Kind::New)?;
-            let (rules, cut) = self.cuts(&chunk)?;
+            self.positions(&chunk, Kind::Old, &mut old)?;
+            self.positions(&chunk, Kind::New, &mut new)?;
             let searched = if side == Side::Old { &old } else { &new };
+            found.clear();
             while let Some((position, asked)) = wanted.next_if(|(position, _)| *position < covered.end) {
-                let row = searched
-                    .partition_point(|begin| *begin <= position)
-                    .saturating_sub(1);
-                let (Some(&old), Some(&new), Some(&begin)) = (old.get(row), new.get(row), searched.get(row))
+                let row = searched.partition_point(|begin| *begin <= position);
+                found.push((row.saturating_sub(1), position, asked));
+            }
+            let rows = || found.iter().map(|(row, ..)| *row);
+            let rules = self.numbers_at(&chunk, Kind::Rule, rows())?;
+            let cut = self.numbers_at(&chunk, Kind::Cut, rows())?;
+            for ((&(row, position, asked), rule), cut) in found.iter().zip(rules).zip(cut) {
+                let (Some(&old), Some(&new), Some(answer)) =
+                    (old.get(row), new.get(row), answers.get_mut(asked))
                 else {
                     continue;
                 };
-                if let Some(answer) = answers.get_mut(asked) {
-                    *answer = Some(Located {
-                        packet: chunk.first_row + row as u64 + 1,
-                        old,
-                        new,
-                        is_begin: begin == position,
-                        cut: cut.get(row).copied().unwrap_or_default(),
-                        rule: rules.get(row).copied().unwrap_or_default(),
-                    });
-                }
+                *answer = Some(Located {
+                    packet: chunk.first_row + row as u64 + 1,
+                    old,
+                    new,
+                    is_begin: position == if side == Side::Old { old } else { new },
+                    cut,
+                    rule: u8::try_from(rule).unwrap_or_default(),
+                });
             }
         }
         Ok(answers)

@@ -426,8 +426,13 @@ impl<S: Storage> Reader<S> {
     }
 
     /// The positions of a chunk's packets in the original ([`Kind::Old`]) or the slimmed capture ([`Kind::New`]).
-    pub(super) fn positions(&mut self, chunk: &Chunk, column: Kind) -> Result<Vec<u64>, Error> {
-        let (begin, positions) = self.unmatched_positions(chunk, column)?;
+    pub(super) fn positions(
+        &mut self,
+        chunk: &Chunk,
+        column: Kind,
+        positions: &mut Vec<u64>,
+    ) -> Result<(), Error> {
+        let begin = self.unmatched_positions(chunk, column, positions)?;
         let statistics = &chunk.statistics;
         let expected = if column == Kind::Old {
             (statistics.old_first, statistics.old_last)
@@ -435,20 +440,22 @@ impl<S: Storage> Reader<S> {
             (statistics.new_first, statistics.new_last)
         };
         if (positions.first(), positions.last()) == (Some(&expected.0), Some(&expected.1)) {
-            Ok(positions)
+            Ok(())
         } else {
             Err(damaged(begin, column.name(), "is not what the footer says"))
         }
     }
 
-    /// The same, and where the block begins, without a look at what the chunk's statistics say.
+    /// The same without a look at what the chunk's statistics say; gives where the block begins.
     pub(super) fn unmatched_positions(
         &mut self,
         chunk: &Chunk,
         column: Kind,
-    ) -> Result<(u64, Vec<u64>), Error> {
+        positions: &mut Vec<u64>,
+    ) -> Result<u64, Error> {
         let begin = self.read_column(chunk, column)?;
-        Ok((begin, columns::positions(&self.raw, chunk.rows, column, begin)?))
+        columns::positions(&self.raw, chunk.rows, (column, begin), positions)?;
+        Ok(begin)
     }
 
     /// The column of rules or of checks.
@@ -459,6 +466,23 @@ impl<S: Storage> Reader<S> {
         } else {
             Err(damaged(begin, column.name(), "has more numbers than rows"))
         }
+    }
+
+    /// The numbers that a column has in these rows; what else it holds is not looked at.
+    pub(super) fn numbers_at(
+        &mut self,
+        chunk: &Chunk,
+        column: Kind,
+        rows: impl Iterator<Item = usize>,
+    ) -> Result<Vec<u64>, Error> {
+        let begin = self.read_column(chunk, column)?;
+        let raw = &self.raw;
+        let number = |row: usize| match column {
+            Kind::Rule => raw.get(row).copied().map(u64::from),
+            _ => columns::number_at(raw, row),
+        };
+        let found = rows.map(number).collect::<Option<_>>();
+        found.ok_or_else(|| damaged(begin, column.name(), "ends in a number"))
     }
 
     /// The rules and the bytes cut.
@@ -482,8 +506,9 @@ impl<S: Storage> Reader<S> {
     /// # Errors
     /// When it cannot be read or is damaged.
     pub fn rows(&mut self, chunk: &Chunk) -> Result<Rows, Error> {
-        let old = self.positions(chunk, Kind::Old)?;
-        let new = self.positions(chunk, Kind::New)?;
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        self.positions(chunk, Kind::Old, &mut old)?;
+        self.positions(chunk, Kind::New, &mut new)?;
         let (rules, cut) = self.cuts(chunk)?;
         let checks = self.checks(chunk)?;
         Ok(Rows {

@@ -77,8 +77,9 @@ impl<S: Storage> Reader<S> {
 
     /// The chunk with its statistics, as far as its columns tell them.
     fn counted(&mut self, mut chunk: Chunk) -> Result<Chunk, Error> {
-        let (_, old) = self.unmatched_positions(&chunk, Kind::Old)?;
-        let (_, new) = self.unmatched_positions(&chunk, Kind::New)?;
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        self.unmatched_positions(&chunk, Kind::Old, &mut old)?;
+        self.unmatched_positions(&chunk, Kind::New, &mut new)?;
         let (rules, _) = self.cuts(&chunk)?;
         self.checks(&chunk)?;
         let first = |positions: &[u64]| positions.first().copied().unwrap_or_default();
