@@ -1,7 +1,7 @@
 //! The slim trace: what was cut from a capture, by which rule, and where each packet went.
 //!
 //! A [`Writer`] follows a pass as its sink and hands out the trace's bytes as they come; a [`Reader`] answers from any
-//! [`Storage`], and trusts nothing in it before it has been verified. How the bytes lie is in [`format`] and, for other
+//! [`Storage`], and trusts nothing in it before it has been verified. How the bytes lie is in [`mod@format`] and, for other
 //! programs, in packaging/man/slimtrace.5. No file is opened here: `job` stores what a writer hands out, `provenance`
 //! reads it for people.
 //!
