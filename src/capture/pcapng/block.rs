@@ -18,6 +18,8 @@ const FRAME: usize = HEADER + 20;
 /// Where the captured length and the length on the wire stand in them.
 const CAPTURED: Range<usize> = 20..24;
 const WIRE: Range<usize> = 24..28;
+/// Where the timestamp stands in an enhanced or obsolete packet block, the upper half first.
+const TIMESTAMP: usize = HEADER + 4;
 /// Where the frame begins in a simple packet block.
 const SIMPLE_FRAME: usize = HEADER + 4;
 /// Where its length on the wire stands.
@@ -146,7 +148,13 @@ impl SpanLayout for Layout<'_> {
     fn packet(self, position: u64, record: &[u8]) -> Option<Packet<'_>> {
         let kind = self.u32(record, 0).filter(|&kind| is_packet(kind))?;
         let (interface, frame) = self.frame(kind, record)?;
-        let wire = if kind == kind::SIMPLE { SIMPLE_WIRE } else { WIRE };
+        let (wire, time_ns) = if kind == kind::SIMPLE {
+            (SIMPLE_WIRE, 0)
+        } else {
+            let halves = (self.u32(record, TIMESTAMP)?, self.u32(record, TIMESTAMP + 4)?);
+            let timestamp = u64::from(halves.0) << 32 | u64::from(halves.1);
+            (WIRE, interface.time_ns(timestamp))
+        };
         Some(Packet {
             position,
             record,
@@ -154,6 +162,7 @@ impl SpanLayout for Layout<'_> {
             wire_length: self.u32(record, wire.start)?,
             snaplen: interface.snaplen,
             link_type: interface.link_type,
+            time_ns,
         })
     }
 

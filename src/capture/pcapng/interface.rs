@@ -18,6 +18,7 @@ const OFFSET: u16 = 14;
 const POWER_OF_TWO: u8 = 0x80;
 /// Timestamps count microseconds where nothing else is said.
 const MICROSECONDS: u8 = 6;
+const NANOSECONDS: u8 = 9;
 
 /// One interface of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +59,25 @@ impl Interface {
         Some(interface)
     }
 
+    /// What a timestamp of this interface means, in nanoseconds since the epoch; 0 where that is no such number.
+    #[inline]
+    #[must_use]
+    pub fn time_ns(&self, timestamp: u64) -> u64 {
+        // Asked for each packet, and nearly always one of these.
+        match (self.resolution, self.offset) {
+            (MICROSECONDS, 0) => timestamp.saturating_mul(1000),
+            (NANOSECONDS, 0) => timestamp,
+            _ => self
+                .time(timestamp)
+                .and_then(|time| u64::try_from(time.as_nanos()).ok())
+                .unwrap_or_default(),
+        }
+    }
+
     /// What a timestamp of this interface means, since the epoch; `None` where that is no time after it.
     #[must_use]
     pub fn time(&self, timestamp: u64) -> Option<Duration> {
-        const NANOSECONDS: u128 = 1_000_000_000;
+        const SECOND: u128 = 1_000_000_000;
         let exponent = u32::from(self.resolution & !POWER_OF_TWO);
         let base: u128 = if self.resolution & POWER_OF_TWO == 0 {
             10
@@ -72,9 +88,7 @@ impl Interface {
         let (seconds, nanoseconds) = match base.checked_pow(exponent) {
             Some(units) => {
                 let fraction = u128::from(timestamp) % units;
-                let nanoseconds = fraction
-                    .checked_mul(NANOSECONDS)
-                    .map_or(0, |scaled| scaled / units);
+                let nanoseconds = fraction.checked_mul(SECOND).map_or(0, |scaled| scaled / units);
                 (u128::from(timestamp) / units, nanoseconds)
             }
             None => (0, 0),
