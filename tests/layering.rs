@@ -38,11 +38,14 @@ const IMPORTS: &[(&str, &str)] = &[
     ("config", "budget job slim alerts words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
-    ("stream", "capture slim report words"),
+    ("stream", "capture slim job report words"),
     ("restore", "capture slim oneshot report"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
-    ("explain", "oneshot input slim commit capture budget report words"),
+    (
+        "explain",
+        "oneshot input slim job commit capture budget report words",
+    ),
     (
         "cli",
         "words slim alerts job config budget oneshot explain restore report status stream malcolm",

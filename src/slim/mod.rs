@@ -60,6 +60,8 @@ pub struct Judged<'a> {
     pub new_position: u64,
     /// How many bytes of its frame are left.
     pub new_length: usize,
+    /// How long its record is in the slimmed capture, in bytes.
+    pub new_record: usize,
 }
 
 /// Follows every verdict of a pass. `()` follows nothing, at no cost.
@@ -125,11 +127,14 @@ impl<P: Policy, S: Sink> Pass<P, S> {
             let at = usize::try_from(packet.position - span.position).unwrap_or(usize::MAX);
             let mut new_position = begun_position + (out.len() - begun_at + at - run) as u64;
             let mut new_length = packet.frame.len();
+            let mut new_record = packet.record.len();
             if let Some(cut) = &cut {
                 out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
-                new_position = begun_position + (out.len() - begun_at) as u64;
+                let begin = out.len();
+                new_position = begun_position + (begin - begun_at) as u64;
                 new_length = cut.end;
                 rewrite::append(span.layout, &packet, cut, P::SCOPE, self.lengths, out);
+                new_record = out.len() - begin;
                 self.summary.truncated += 1;
                 run = at + packet.record.len();
             }
@@ -139,6 +144,7 @@ impl<P: Policy, S: Sink> Pass<P, S> {
                 verdict,
                 new_position,
                 new_length,
+                new_record,
             });
         }
         out.extend_from_slice(span.bytes.get(run..).unwrap_or_default());
