@@ -150,7 +150,8 @@ impl span::Layout for Layout {
             .get(..self.record_header + end)
             .unwrap_or(packet.record);
         out.extend_from_slice(record);
-        let captured = u32::try_from(record.len() - self.record_header).unwrap_or(u32::MAX);
+        out.resize(begin + self.record_header + end, 0);
+        let captured = u32::try_from(end).unwrap_or(u32::MAX);
         if let Some(field) = out.get_mut(begin + CAPTURED_LENGTH.start..begin + CAPTURED_LENGTH.end) {
             field.copy_from_slice(&self.order.bytes(captured));
         }

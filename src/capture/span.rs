@@ -33,7 +33,8 @@ pub trait Layout: Copy {
         true
     }
 
-    /// Appends the record of `packet` with the first `end` bytes of its frame; gives where in `out` these are.
+    /// Appends the record of `packet` with the first `end` bytes of its frame, or with zeros behind all of it where
+    /// `end` is more; gives where in `out` these are.
     fn append(self, packet: &Packet<'_>, end: usize, out: &mut Vec<u8>) -> Range<usize>;
 
     /// When a packet was captured, since the epoch; `None` where its record does not say.

@@ -179,8 +179,8 @@ impl SpanLayout for Layout<'_> {
         put(out, u32::try_from(end).unwrap_or(u32::MAX));
         put(out, packet.wire_length);
         out.extend_from_slice(packet.frame.get(..end).unwrap_or(packet.frame));
-        let frame = begin + FRAME..out.len();
-        out.resize(begin + FRAME + padded(frame.len()), 0);
+        let frame = begin + FRAME..begin + FRAME + end;
+        out.resize(begin + FRAME + padded(end), 0);
         if !is_simple {
             for piece in option::without_hashes(self.order, Self::options(packet)) {
                 out.extend_from_slice(piece);
