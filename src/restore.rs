@@ -1,7 +1,7 @@
 //! `pcap-slim restore`: a slimmed capture becomes a new one with full-length packets, for programs that insist on them.
 //!
 //! Apart from slimming because nothing is replaced: the slimmed capture is read and stays as it is, and what is written
-//! is a new file or standard output, a span at a time. What happens to a packet is in `slim/restore.rs`. A file that
+//! is a new file or standard output, in the same container and without compression. What happens to a packet is in `slim/restore.rs`. A file that
 //! could not be finished is removed.
 
 use std::fs::{self, File};
@@ -9,14 +9,22 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::capture::pcap::Reader;
-use crate::capture::{self, Bytes, ReadError};
+use crate::capture::compression::{Limit, Plain};
+use crate::capture::span::{PacketReader, Piece};
+use crate::capture::{self, Bytes, ReadError, Reader, Secrets};
 use crate::oneshot::{DONE, FAILED, USAGE, tell};
 use crate::report::{printable, with_causes};
 use crate::slim::restore;
 
 /// How many restored bytes are gathered before they are written.
 const PIECE: usize = 1 << 20;
+/// How many bytes of slimmed records are restored at a time.
+const PART: usize = 1 << 12;
+/// How far a compressed capture may expand: as `pcap-slim` has it where nothing else is said.
+const LIMIT: Limit = Limit {
+    ratio: 1000,
+    always: 1 << 30,
+};
 
 /// What is to be restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +78,17 @@ fn restored(request: &Request) -> Result<Summary, Error> {
     let file = File::open(&request.capture).map_err(|error| Error::Open(name(), error))?;
     let bytes = Window::new(file).map_err(|error| Error::Open(name(), error))?;
     // Before anything is made: a file that is no capture leaves nothing behind.
-    let reader = Reader::new(bytes).map_err(|error| Error::Capture(name(), error))?;
+    let reader = Plain::open(bytes, LIMIT)
+        .and_then(|plain| Reader::open(plain, Secrets::Ignore))
+        .map_err(|error| Error::Capture(name(), error))?;
+    match reader {
+        Reader::Pcap(reader) => written(reader, request),
+        Reader::Pcapng(reader) => written(reader, request),
+    }
+}
+
+/// Makes what the request names, whole or not at all.
+fn written<R: PacketReader>(reader: R, request: &Request) -> Result<Summary, Error> {
     let Some(path) = &request.out else {
         let out = io::stdout().lock();
         return copy(reader, out, &request.capture, Path::new("standard output"));
@@ -89,27 +107,35 @@ fn restored(request: &Request) -> Result<Summary, Error> {
 }
 
 /// Reads everything, and writes it restored; the names are for what fails.
-fn copy(mut reader: Reader<Window>, mut out: impl Write, from: &Path, to: &Path) -> Result<Summary, Error> {
+fn copy<R: PacketReader>(
+    mut reader: R,
+    mut out: impl Write,
+    from: &Path,
+    to: &Path,
+) -> Result<Summary, Error> {
     let unreadable = |error| Error::Capture(printable(from), error);
     let unwritable = |error| Error::Write(printable(to), error);
     let mut summary = Summary::default();
-    out.write_all(reader.header()).map_err(unwritable)?;
-    let mut piece = Vec::new();
-    while let Some(span) = reader.next_span().map_err(unreadable)? {
-        summary.packets += span.packets;
-        for packet in span.packets() {
-            let is_padded = restore::record(span.layout, &packet, &mut piece).map_err(unreadable)?;
-            summary.padded += u64::from(is_padded);
-            if piece.len() >= PIECE {
-                out.write_all(&piece).map_err(unwritable)?;
-                piece.clear();
+    let mut gathered = Vec::new();
+    while let Some(piece) = reader.next_piece().map_err(unreadable)? {
+        match piece {
+            Piece::Span(mut rest) => {
+                summary.packets += rest.packets;
+                // A span of small records may become large: what it becomes is written as it goes.
+                while !rest.bytes.is_empty() {
+                    let (span, behind) = rest.split(PART);
+                    rest = behind;
+                    summary.padded += restore::span(&span, &mut gathered).map_err(unreadable)?;
+                    if gathered.len() >= PIECE {
+                        out.write_all(&gathered).map_err(unwritable)?;
+                        gathered.clear();
+                    }
+                }
             }
+            Piece::Head(head) | Piece::Tail(head) => head.append(&mut gathered),
         }
     }
-    out.write_all(&piece).map_err(unwritable)?;
-    while let Some(tail) = reader.next_of_tail().map_err(|error| unreadable(error.into()))? {
-        out.write_all(tail).map_err(unwritable)?;
-    }
+    out.write_all(&gathered).map_err(unwritable)?;
     out.flush().map_err(unwritable)?;
     Ok(summary)
 }
@@ -119,7 +145,9 @@ fn copy(mut reader: Reader<Window>, mut out: impl Write, from: &Path, to: &Path)
 struct Window {
     file: File,
     length: u64,
+    /// The bytes from `begin` on.
     buffer: Vec<u8>,
+    begin: u64,
 }
 
 impl Window {
@@ -132,7 +160,14 @@ impl Window {
             file,
             length: metadata.len(),
             buffer: Vec::new(),
+            begin: 0,
         })
+    }
+
+    fn held(&self, position: u64) -> &[u8] {
+        let at = position.checked_sub(self.begin).map(usize::try_from);
+        let held = at.and_then(|at| self.buffer.get(at.ok()?..));
+        held.unwrap_or_default()
     }
 }
 
@@ -143,10 +178,13 @@ impl Bytes for Window {
 
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
         let left = usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX);
-        self.buffer.resize(want.min(left), 0);
-        self.file
-            .read_exact_at(&mut self.buffer, position)
-            .map_err(|source| ReadError::Io { position, source })?;
-        Ok(&self.buffer)
+        if self.held(position).len() < want.min(left) {
+            self.buffer.resize(want.max(PIECE).min(left), 0);
+            self.begin = position;
+            self.file
+                .read_exact_at(&mut self.buffer, position)
+                .map_err(|source| ReadError::Io { position, source })?;
+        }
+        Ok(self.held(position))
     }
 }

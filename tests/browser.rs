@@ -59,7 +59,8 @@ impl Browser {
         fs::write(captures.join(long), support::tls_capture(100_000, 2)).unwrap();
         fs::write(
             captures.join("<img src=x onerror=alert(1)>.pcapng"),
-            b"\x0a\x0d\x0d\x0a",
+            // A section header that is damaged: it claims seven bytes.
+            b"\x0a\x0d\x0d\x0a\x07\0\0\0\x4d\x3c\x2b\x1a",
         )
         .unwrap();
         let done = Command::cargo_bin("pcap-slim")
@@ -172,7 +173,7 @@ fn a_browser_shows_the_figures_in_tables_with_headings() {
         "tls, tls-port",
         "10.0.0.1:443",
         "tcp 80",
-        "pcapng is not supported yet",
+        "damaged at byte 0",
         "aria-label=",
         "role=\"rowheader\"",
         "<h2 id=\"ports\">",

@@ -14,6 +14,7 @@ use std::process::Output;
 use std::sync::LazyLock;
 
 use assert_cmd::Command;
+use pcap_slim::capture::compression::{Compression, Encoder};
 use pcap_slim::capture::pcap::Reader;
 use pcap_slim::capture::span::PacketReader;
 use pcap_slim::explain::gather::Gathering;
@@ -21,6 +22,8 @@ use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::{Lengths, Pass};
 use serde_json::Value;
 
+#[path = "support/pcapng.rs"]
+mod pcapng;
 #[path = "evidence/records.rs"]
 mod records;
 #[path = "evidence/script.rs"]
@@ -271,6 +274,90 @@ fn what_is_slimmed_already_stays_and_is_no_part_of_the_forecast() {
     write(directory.path(), b"b.pcap", &mixture());
     let both = json(directory.path(), &["--policy", "evidence"]);
     assert_eq!(both["lasts_times"], fresh["lasts_times"]);
+}
+
+/// What is told of each row of a list but its bytes: those of records depend on the container.
+fn rows_without_bytes(explained: &Value) -> Vec<Vec<Value>> {
+    let lists = ["cut", "kept", "not_recognised", "other_frames"];
+    lists
+        .map(|list| {
+            let rows = explained[list].as_array().unwrap().iter();
+            let mut rows: Vec<Value> = rows
+                .map(|row| {
+                    let mut row = row.as_object().unwrap().clone();
+                    row.retain(|key, _| !["in_bytes", "out_bytes", "saved_bytes"].contains(&key.as_str()));
+                    Value::Object(row)
+                })
+                .collect();
+            rows.sort_by_key(Value::to_string);
+            rows
+        })
+        .into()
+}
+
+#[test]
+fn the_same_packets_are_explained_alike_in_pcapng_and_under_compression() {
+    let directory = tempfile::tempdir().unwrap();
+    let classic = mixture();
+    let path = write(directory.path(), b"a.pcap", &classic);
+    let mut encoder = Encoder::new(Compression::Gzip).unwrap();
+    let mut gzip = Vec::new();
+    encoder.write(&classic, &mut gzip).unwrap();
+    encoder.finish(&mut gzip).unwrap();
+    let gzip = write(directory.path(), b"a.pcap.gz", &gzip);
+    for policy in POLICIES {
+        let expected = json(&path, &["--policy", policy]);
+        assert!(number(&expected["total"], "saved_bytes") > 0);
+        for is_big in [false, true] {
+            let capture = pcapng::from_classic(&classic, is_big);
+            agrees_with_slimming(&capture, policy, "rewrite").unwrap();
+            let path = write(directory.path(), b"a.pcapng", &capture);
+            let explained = json(&path, &["--policy", policy]);
+            adds_up(&explained).unwrap();
+            assert_eq!(rows_without_bytes(&explained), rows_without_bytes(&expected));
+        }
+        // Bytes are those that were compressed.
+        let mut explained = json(&gzip, &["--policy", policy]);
+        for flow in explained["biggest_flows"].as_array_mut().unwrap() {
+            flow.as_object_mut().unwrap().remove("file");
+        }
+        let mut expected = expected;
+        expected["file"] = explained["file"].clone();
+        for flow in expected["biggest_flows"].as_array_mut().unwrap() {
+            flow.as_object_mut().unwrap().remove("file");
+        }
+        assert_eq!(explained, expected);
+    }
+}
+
+#[test]
+fn what_a_keep_rule_or_an_alert_wins_over_a_policy_has_a_row_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = write(directory.path(), b"a.pcap", &mixture());
+    let list = write(directory.path(), b"flows", b"tcp 10.0.0.1 40000 10.0.0.2 8443\n");
+    let list = format!("--keep-flows-of={}", list.display());
+    for policy in POLICIES {
+        let whole = json(&path, &["--policy", policy]);
+        for rule in ["--keep-ports=8443", "--keep-networks=10.0.0.0/8", &list] {
+            let explained = json(&path, &["--policy", policy, rule]);
+            adds_up(&explained).unwrap();
+            assert_eq!(rows(&explained, "cut"), [Value::Null; 0], "{rule}");
+            let wanted: Vec<&Value> = rows(&explained, "kept")
+                .iter()
+                .filter(|row| row["reason"] == "wanted")
+                .collect();
+            assert_eq!(wanted.len(), 1, "{rule}: {explained}");
+            assert_eq!(wanted[0]["protocol"], "tls");
+            for key in ["flows", "packets", "in_bytes"] {
+                assert_eq!(wanted[0][key], whole["cut"][0][key], "{key}");
+            }
+            assert_eq!(wanted[0]["out_bytes"], wanted[0]["in_bytes"]);
+        }
+        let other = json(&path, &["--policy", policy, "--keep-ports=22"]);
+        assert_eq!(rows(&other, "cut"), rows(&whole, "cut"));
+    }
+    let missing = explain(&[path.as_os_str(), OsStr::new("--keep-flows-of=missing")]);
+    assert_eq!(missing.status.code(), Some(1));
 }
 
 #[test]

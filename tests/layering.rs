@@ -47,11 +47,14 @@ const IMPORTS: &[(&str, &str)] = &[
     ("config", "budget digest job slim alerts words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
-    ("stream", "capture slim report words"),
+    ("stream", "capture slim job report words"),
     ("restore", "capture slim oneshot report"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
-    ("explain", "oneshot input slim commit capture budget report words"),
+    (
+        "explain",
+        "oneshot input slim job commit capture budget report words",
+    ),
     (
         "cli",
         "words slim alerts job config budget digest trace oneshot explain provenance restore report status stream malcolm",

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "support/pcapng.rs"]
+mod pcapng;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -10,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::prelude::*;
+use pcap_slim::capture::compression::{Compression, Encoder};
 use pcap_slim::capture::pcap::{Reader, Span};
 use pcap_slim::slim::Lengths;
 use support::{HEADER, capture_of, slim_bytes, tcp_frame, tls_capture};
@@ -213,6 +216,61 @@ fn what_cannot_be_restored_is_named_and_leaves_nothing() {
     );
     let output = restore(directory.path(), &["nowhere.pcap", "-o", "out.pcap"]);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_packets_of_pcapng_and_of_the_modified_form_are_restored_in_their_place() {
+    let original = tls_capture(60_000, 5);
+    for lengths in [Lengths::Rewrite, Lengths::Preserve] {
+        let slimmed = slim_bytes(&original, lengths).unwrap().0;
+        let expected = restored(&slimmed);
+        for is_big in [false, true] {
+            let writer = pcapng::Writer { is_big };
+            // Between the packets a block without one, and in the packets an option that stays behind the frame.
+            let put = |classic: &[u8]| {
+                let mut capture = writer.section();
+                capture.extend(writer.interface(1, 65_535, &[]));
+                for record in records(classic) {
+                    let packet = writer.packet(0, record);
+                    let comment = if is_big { [0, 1, 0, 2] } else { [1, 0, 2, 0] };
+                    let body = &packet[8..packet.len() - 4];
+                    let body = [body, &comment, b"hi\0\0", &[0; 4]].concat();
+                    capture.extend(writer.block(pcapng::ENHANCED, &body));
+                    capture.extend(writer.block(pcapng::NAMES, &[0; 4]));
+                }
+                [&capture[..], &writer.integer(6), &[0; 3]].concat()
+            };
+            assert!(restored(&put(&slimmed)) == put(&expected));
+        }
+        let modified = |classic: &[u8]| {
+            let mut capture = [b"\x34\xcd\xb2\xa1", &HEADER[4..]].concat();
+            for record in records(classic) {
+                capture.extend([&record[..16], &[7; 8], &record[16..]].concat());
+            }
+            capture
+        };
+        assert!(restored(&modified(&slimmed)) == modified(&expected));
+    }
+}
+
+#[test]
+fn a_compressed_capture_is_expanded_and_restored() {
+    let slimmed = slim_bytes(&capture(), Lengths::Rewrite).unwrap().0;
+    for compression in [Compression::Gzip, Compression::Zstd, Compression::Xz] {
+        let mut encoder = Encoder::new(compression).unwrap();
+        let mut compressed = Vec::new();
+        encoder.write(&slimmed, &mut compressed).unwrap();
+        encoder.finish(&mut compressed).unwrap();
+        assert!(restored(&compressed) == restored(&slimmed));
+        // One that ends early leaves nothing behind.
+        let directory = TempDir::new().unwrap();
+        let torn = &compressed[..compressed.len() / 2];
+        fs::write(directory.path().join("in.pcap.gz"), torn).unwrap();
+        let output = restore(directory.path(), &["in.pcap.gz", "-o", "out.pcap"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said(&output).contains(compression.name()), "{}", said(&output));
+        assert!(!directory.path().join("out.pcap").exists());
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "support/pcapng.rs"]
+mod pcapng;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -20,6 +22,7 @@ use nix::unistd::Pid;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 use pcap_slim::slim::Lengths;
+use pcapng::Writer;
 use support::{HEADER, slim_bytes, tls_capture};
 use tempfile::TempDir;
 
@@ -304,6 +307,238 @@ fn a_recording_named_pcapng_is_one() {
     assert!(classic == slimmed(&input));
 }
 
+/// A pcapng stream with two interfaces, of which the second has nanoseconds, and names between its packets.
+fn two_interfaces(writer: Writer, packets: usize, link_types: [u16; 2]) -> Vec<u8> {
+    let classic = tls_capture(packets * 1150, 21);
+    let code_and_length = if writer.is_big { [0, 9, 0, 1] } else { [9, 0, 1, 0] };
+    let nanoseconds = [code_and_length, [9, 0, 0, 0]].concat();
+    let mut stream = writer.section();
+    stream.extend(writer.interface(link_types[0], 65_535, &[]));
+    for (index, record) in pcapng::records(&classic).into_iter().enumerate() {
+        if index == 1 {
+            stream.extend(writer.interface(link_types[1], 65_535, &nanoseconds));
+        }
+        stream.extend(writer.packet(u32::from(index % 2 == 1), record));
+        if index % 10 == 0 {
+            stream.extend(writer.block(pcapng::NAMES, &[0; 4]));
+        }
+    }
+    stream
+}
+
+const LITTLE: Writer = Writer { is_big: false };
+const BIG: Writer = Writer { is_big: true };
+
+#[test]
+fn a_pcapng_stream_is_recorded_as_the_file_would_be_slimmed() {
+    for writer in [LITTLE, BIG] {
+        let directory = TempDir::new().unwrap();
+        let input = two_interfaces(writer, 3000, [1, 1]);
+        for name in ["slim.pcapng", "slim"] {
+            let output = stream(directory.path(), &["-w", name, "--forward", "-"], &input);
+            assert!(output.status.success(), "{}", said(&output));
+            assert!(output.stdout == input);
+            assert!(fs::read(directory.path().join(name)).unwrap() == slimmed(&input));
+        }
+        assert!(slimmed(&input).len() < input.len() / 2);
+    }
+}
+
+#[test]
+fn the_modified_form_of_pcap_is_recorded_as_it_is_and_as_pcapng() {
+    let directory = TempDir::new().unwrap();
+    let classic = tls_capture(50_000, 22);
+    let mut input = [b"\x34\xcd\xb2\xa1", &HEADER[4..]].concat();
+    for record in pcapng::records(&classic) {
+        input.extend([&record[..16], &[7; 8], &record[16..]].concat());
+    }
+    let output = stream(directory.path(), &["-w", "slim.pcap"], &input);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(fs::read(directory.path().join("slim.pcap")).unwrap() == slimmed(&input));
+    let output = stream(directory.path(), &["-w", "slim.pcapng"], &input);
+    assert!(output.status.success(), "{}", said(&output));
+    let frames = |packets: Vec<(u64, Vec<u8>, u32)>| -> Vec<Vec<u8>> {
+        packets.into_iter().map(|(_, frame, _)| frame).collect()
+    };
+    let (_, packets) = enhanced_packets(&fs::read(directory.path().join("slim.pcapng")).unwrap());
+    let expected: Vec<Vec<u8>> = pcapng::records(&slimmed(&classic))
+        .iter()
+        .map(|record| record[16..].to_vec())
+        .collect();
+    assert_eq!(frames(packets), expected);
+}
+
+#[test]
+fn blocks_are_recorded_as_they_come_and_what_is_not_whole_waits() {
+    let directory = TempDir::new().unwrap();
+    let input = two_interfaces(LITTLE, 20, [1, 1]);
+    let mut child = start(directory.path(), &["-w", "slim.pcapng", "--forward", "-"]);
+    let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut came = Vec::new();
+    // Three bytes at a time, so that every field is torn once.
+    for piece in input.chunks(3) {
+        to.write_all(piece).unwrap();
+        let mut some = vec![0; piece.len()];
+        from.read_exact(&mut some).unwrap();
+        came.extend(some);
+    }
+    let recorded = directory.path().join("slim.pcapng");
+    wait_for(&recorded, slimmed(&input).len());
+    assert!(came == input);
+    // Half a block more is no part of the recording.
+    to.write_all(&input[48..80]).unwrap();
+    drop(to);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(fs::read(recorded).unwrap() == slimmed(&input));
+    assert!(
+        said(&output).contains("its 32 bytes are not in the recording"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn rotated_pcapng_files_begin_with_the_section_and_all_its_interfaces() {
+    let directory = TempDir::new().unwrap();
+    let input = two_interfaces(BIG, 20_000, [1, 1]);
+    let output = stream(
+        directory.path(),
+        &["-w", "slim.pcapng", "--rotate-mb", "1"],
+        &input,
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let mut names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    assert!(names.len() > 2, "{names:?}");
+    let second = BIG.interface(1, 65_535, &[0, 9, 0, 1, 9, 0, 0, 0]);
+    let header = [BIG.section(), BIG.interface(1, 65_535, &[]), second].concat();
+    let mut all = fs::read(names.remove(0)).unwrap();
+    for name in names {
+        let file = fs::read(name).unwrap();
+        assert!(file.starts_with(&header));
+        // It is a capture of its own: slimming it anew changes nothing.
+        assert!(slimmed(&file) == file);
+        all.extend_from_slice(&file[header.len()..]);
+    }
+    assert!(all == slimmed(&input));
+}
+
+#[test]
+fn a_pcapng_stream_becomes_classic_pcap_where_it_has_one_link_type() {
+    let directory = TempDir::new().unwrap();
+    let input = two_interfaces(BIG, 100, [1, 1]);
+    let output = stream(directory.path(), &["-w", "slim.pcap"], &input);
+    assert!(output.status.success(), "{}", said(&output));
+    let file = fs::read(directory.path().join("slim.pcap")).unwrap();
+    assert_eq!(file[..4], 0xa1b2_3c4d_u32.to_le_bytes());
+    assert_eq!(file[16..24], HEADER[16..24], "snap length and link type");
+    let classic = slimmed(&tls_capture(100 * 1150, 21));
+    let (records, expected) = (pcapng::records(&file), pcapng::records(&classic));
+    assert_eq!(records.len(), expected.len());
+    let field = |record: &[u8], at: usize| u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
+    for (index, (record, expected)) in records.into_iter().zip(expected).enumerate() {
+        assert_eq!(record[8..], expected[8..]);
+        if index % 2 == 0 {
+            assert_eq!(record[..4], expected[..4]);
+            assert_eq!(field(record, 4), field(expected, 4) * 1000);
+        } else {
+            // The same number counts nanoseconds there.
+            let ticks = u64::from(field(expected, 0)) * 1_000_000 + u64::from(field(expected, 4));
+            assert_eq!(u64::from(field(record, 0)), ticks / 1_000_000_000);
+            assert_eq!(u64::from(field(record, 4)), ticks % 1_000_000_000);
+        }
+    }
+    let input = two_interfaces(LITTLE, 100, [1, 101]);
+    let output = stream(directory.path(), &["-w", "other.pcap", "--forward", "-"], &input);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout == input);
+    let reason =
+        "cannot be classic pcap; record it as pcapng: the link types 1 and 101 are both in the input";
+    assert!(said(&output).contains(reason), "{}", said(&output));
+}
+
+#[test]
+fn behind_decryption_secrets_everything_is_recorded_whole_unless_they_are_ignored() {
+    let directory = TempDir::new().unwrap();
+    let classic = tls_capture(20_000, 23);
+    let before = pcapng::from_classic(&classic, false);
+    let secrets = LITTLE.block(pcapng::SECRETS, b"KLSTcret");
+    let behind: Vec<u8> = pcapng::records(&classic)
+        .iter()
+        .flat_map(|record| LITTLE.packet(0, record))
+        .collect();
+    let input = [&before[..], &secrets, &behind].concat();
+    let output = stream(directory.path(), &["-w", "slim.pcapng"], &input);
+    assert!(output.status.success(), "{}", said(&output));
+    let told = format!("decryption secrets at byte {}", before.len());
+    assert!(said(&output).contains(&told), "{}", said(&output));
+    let expected = [&slimmed(&before)[..], &secrets, &behind].concat();
+    assert!(fs::read(directory.path().join("slim.pcapng")).unwrap() == expected);
+    let all = pcapng::records(&classic).len() * 2;
+    assert!(
+        said(&output).contains(&format!("recorded {all} packets")),
+        "{}",
+        said(&output)
+    );
+    let output = stream(
+        directory.path(),
+        &["-w", "all.pcapng", "--secrets", "ignore"],
+        &input,
+    );
+    assert!(output.status.success(), "{}", said(&output));
+    let slim = slimmed(&before);
+    let expected = [&slim[..], &secrets, &slim[before.len() - behind.len()..]].concat();
+    assert!(fs::read(directory.path().join("all.pcapng")).unwrap() == expected);
+}
+
+#[test]
+fn a_compressed_stream_is_refused_by_name_and_forwarded() {
+    let directory = TempDir::new().unwrap();
+    for (name, magic) in [
+        ("gzip", &b"\x1f\x8b\x08\0\0\0\0\0"[..]),
+        ("zstd", b"\x28\xb5\x2f\xfd\x04\x58"),
+        ("xz", b"\xfd7zXZ\0\0\x04"),
+    ] {
+        let output = stream(directory.path(), &["-w", "a.pcap", "--forward", "-"], magic);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout == magic);
+        let reason = format!("compressed by {name}");
+        assert!(said(&output).contains(&reason), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_stream_is_slimmed_under_the_policy_and_the_rules_that_are_given() {
+    let directory = TempDir::new().unwrap();
+    let input = tls_capture(50_000, 24);
+    let list = directory.path().join("flows");
+    fs::write(&list, "tcp 10.0.0.1 443 10.0.0.2 40000\n# a case\n").unwrap();
+    for (name, more) in [
+        ("ports", &["--keep-ports", "443"][..]),
+        (
+            "networks",
+            &["--keep-networks", "10.0.0.2", "--policy", "evidence"],
+        ),
+        ("alerts", &["--keep-flows-of", "flows"]),
+    ] {
+        let output = stream(directory.path(), &[&["-w", name], more].concat(), &input);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(fs::read(directory.path().join(name)).unwrap() == input, "{name}");
+    }
+    let output = stream(
+        directory.path(),
+        &["-w", "a", "--keep-flows-of", "missing"],
+        &input,
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!directory.path().join("a").exists());
+    assert!(said(&output).contains("missing"), "{}", said(&output));
+}
+
 #[test]
 fn the_wall_clock_replaces_what_packets_say() {
     let now = || {
@@ -317,6 +552,27 @@ fn the_wall_clock_replaces_what_packets_say() {
     for name in ["slim.pcapng", "slim.pcap"] {
         let output = stream(directory.path(), &["-w", name, "--wallclock"], &input);
         assert!(output.status.success(), "{}", said(&output));
+    }
+    for writer in [LITTLE, BIG] {
+        let name = if writer.is_big {
+            "big.pcapng"
+        } else {
+            "little.pcapng"
+        };
+        let input = two_interfaces(writer, 100, [1, 1]);
+        let output = stream(directory.path(), &["-w", name, "--wallclock"], &input);
+        assert!(output.status.success(), "{}", said(&output));
+        let recorded = fs::read(directory.path().join(name)).unwrap();
+        assert_eq!(recorded.len(), slimmed(&input).len());
+        let (_, packets) = enhanced_packets(&recorded);
+        for (index, (ticks, ..)) in packets.into_iter().enumerate() {
+            let time = if index % 2 == 0 {
+                Duration::from_micros(ticks + 1)
+            } else {
+                Duration::from_nanos(ticks)
+            };
+            assert!((begun..=now()).contains(&time), "{time:?}");
+        }
     }
     let (_, packets) = enhanced_packets(&fs::read(directory.path().join("slim.pcapng")).unwrap());
     assert!(!packets.is_empty());
@@ -370,6 +626,18 @@ fn a_damaged_record_ends_the_recording_behind_the_packets_before_it() {
     let place = format!("damaged at byte {}", whole.len());
     assert!(said(&output).contains(&place), "{}", said(&output));
     assert!(fs::read(directory.path().join("slim.pcap")).unwrap() == slimmed(&whole));
+    let whole = two_interfaces(BIG, 10, [1, 1]);
+    for damage in [
+        &[0, 0, 0, 6, 0xff, 0xff, 0xff, 0xfc][..],
+        &[0, 0, 0, 6, 0, 0, 0, 7],
+    ] {
+        let name = format!("{}.pcapng", damage[7]);
+        let output = stream(directory.path(), &["-w", &name], &[&whole, damage].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let place = format!("damaged at byte {}", whole.len());
+        assert!(said(&output).contains(&place), "{}", said(&output));
+        assert!(fs::read(directory.path().join(name)).unwrap() == slimmed(&whole));
+    }
 }
 
 #[test]

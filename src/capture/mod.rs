@@ -40,6 +40,20 @@ pub trait Bytes {
     /// # Errors
     /// When the bytes cannot be read, or reading was interrupted.
     fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError>;
+
+    /// As [`Bytes::window`]; but where bytes come in time, those that came, at least one, and no waiting for as many as
+    /// are wanted.
+    ///
+    /// # Errors
+    /// As [`Bytes::window`].
+    fn ready(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
+        self.window(position, want)
+    }
+
+    /// Whether bytes come in time, so that what must be damage should not be waited for.
+    fn is_live(&self) -> bool {
+        false
+    }
 }
 
 /// How much of a record is there.
@@ -59,6 +73,9 @@ impl Extent {
     fn of(bytes: &impl Bytes, position: u64, length: usize, have: usize) -> Self {
         if length <= have {
             return Self::Whole;
+        }
+        if length > MAX_RECORD && bytes.is_live() {
+            return Self::TooLong;
         }
         let left = bytes.len().map(|len| len.saturating_sub(position));
         if left.is_some_and(|left| left <= MAX_RECORD as u64 && left < length as u64) {

@@ -159,11 +159,30 @@ impl span::Layout for Layout {
             .get(..self.record_header + end)
             .unwrap_or(packet.record);
         out.extend_from_slice(record);
-        let captured = u32::try_from(record.len() - self.record_header).unwrap_or(u32::MAX);
+        out.resize(begin + self.record_header + end, 0);
+        let captured = u32::try_from(end).unwrap_or(u32::MAX);
         if let Some(field) = out.get_mut(begin + CAPTURED_LENGTH.start..begin + CAPTURED_LENGTH.end) {
             field.copy_from_slice(&self.order.bytes(captured));
         }
         begin + self.record_header..out.len()
+    }
+
+    fn time(self, packet: &Packet<'_>) -> Option<Duration> {
+        Some(self.timestamp(packet.record.first_chunk()?))
+    }
+
+    fn stamp(self, record: &mut [u8], time: Duration) {
+        let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let fraction = if self.nanoseconds {
+            time.subsec_nanos()
+        } else {
+            time.subsec_micros()
+        };
+        if let Some(fields) = record.first_chunk_mut::<8>() {
+            let (first, second) = fields.split_at_mut(4);
+            first.copy_from_slice(&self.order.bytes(seconds));
+            second.copy_from_slice(&self.order.bytes(fraction));
+        }
     }
 
     #[inline]
@@ -245,16 +264,22 @@ impl<B: Bytes> Reader<B> {
     /// How long a window must be for the next record; `None` where no whole one follows.
     fn look(&mut self) -> Result<Option<usize>, Error> {
         let mut want = SPAN;
+        let mut window = self.bytes.ready(self.position, want)?;
+        if window.len() < RECORD_HEADER {
+            window = self.bytes.window(self.position, RECORD_HEADER)?;
+        }
         // A record that is longer than the window asks for a longer window, once.
         loop {
-            let window = self.bytes.window(self.position, want)?;
             let Some(length) = self.layout.record_length(window) else {
                 return Ok(None);
             };
             let have = window.len();
             match Extent::of(&self.bytes, self.position, length, have) {
                 Extent::Whole if length <= MAX_RECORD => return Ok(Some(want)),
-                Extent::Needs(more) => want = more,
+                Extent::Needs(more) => {
+                    want = more;
+                    window = self.bytes.window(self.position, want)?;
+                }
                 Extent::Torn => return Ok(None),
                 Extent::Whole | Extent::TooLong => {
                     let length = u32::try_from(length - self.layout.record_header).unwrap_or(u32::MAX);
@@ -269,7 +294,7 @@ impl<B: Bytes> Reader<B> {
 
     /// The whole records in the next `want` bytes.
     fn take(&mut self, want: usize) -> Result<Span<'_>, Error> {
-        let window = self.bytes.window(self.position, want)?;
+        let window = self.bytes.ready(self.position, want)?;
         let window = window.get(..want.max(SPAN)).unwrap_or(window);
         let span = Span::of(self.layout, self.position, window);
         self.position += span.bytes.len() as u64;

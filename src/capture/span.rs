@@ -6,6 +6,7 @@
 //! loop in `slim`. The containers themselves have their own files.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Error, LinkType, Packet};
 
@@ -32,8 +33,15 @@ pub trait Layout: Copy {
         true
     }
 
-    /// Appends the record of `packet` with the first `end` bytes of its frame; gives where in `out` these are.
+    /// Appends the record of `packet` with the first `end` bytes of its frame, or with zeros behind all of it where
+    /// `end` is more; gives where in `out` these are.
     fn append(self, packet: &Packet<'_>, end: usize, out: &mut Vec<u8>) -> Range<usize>;
+
+    /// When a packet was captured, since the epoch; `None` where its record does not say.
+    fn time(self, packet: &Packet<'_>) -> Option<Duration>;
+
+    /// Makes `record` say that its packet was captured at `time`, since the epoch, if it can say so.
+    fn stamp(self, record: &mut [u8], time: Duration);
 
     /// Whether the record of `after` says the same as that of `before`, save for its frame and its captured length.
     fn says_the_same(self, before: &Packet<'_>, after: &Packet<'_>) -> bool;
@@ -69,6 +77,21 @@ impl<'a, L: Layout> Span<'a, L> {
             packets,
             bytes: bytes.get(..end).unwrap_or_default(),
         }
+    }
+
+    /// As many of its records as fit into `most` bytes, at least one, and the others.
+    #[must_use]
+    pub fn split(&self, most: usize) -> (Self, Self) {
+        let first = self.layout.first(self.bytes).map_or(0, |record| record.length);
+        let fits = self.bytes.get(..most.max(first));
+        let span = fits.map_or(*self, |bytes| Self::of(self.layout, self.position, bytes));
+        let rest = Self {
+            position: self.position + span.bytes.len() as u64,
+            packets: self.packets - span.packets,
+            bytes: self.bytes.get(span.bytes.len()..).unwrap_or_default(),
+            ..*self
+        };
+        (span, rest)
     }
 
     /// The packets of this span, in file order.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::one_of;
+use super::policy::PolicyArgs;
 use super::slim::JudgingArgs;
 use crate::explain::Request;
 use crate::report::progress::When;
@@ -54,6 +55,8 @@ pub struct Explain {
     progress: When,
     #[command(flatten, next_help_heading = "How captures would be slimmed")]
     judging: JudgingArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 impl From<Explain> for Request {
@@ -66,7 +69,7 @@ impl From<Explain> for Request {
             html: explain.html,
             force: explain.force,
             progress: explain.progress,
-            policy: explain.judging.policy,
+            judging: explain.policy.judging(explain.judging.policy),
             lengths: explain.judging.lengths,
         }
     }

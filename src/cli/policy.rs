@@ -16,7 +16,7 @@ use crate::slim::policy::evidence::{Options as EvidenceOptions, Protocol, Protoc
 use crate::slim::policy::keep::{FiveTuple, Network, Ports, Rules, Vlans};
 
 /// What the evidence policy is told, and what stays whole under any.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct PolicyArgs {
     #[command(flatten, next_help_heading = "What the evidence policy cuts")]
     evidence: EvidenceArgs,
@@ -24,7 +24,7 @@ pub(super) struct PolicyArgs {
     keep: KeepArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct EvidenceArgs {
     /// Also cut UDP payloads of no known protocol that have the statistics of ciphertext
     #[arg(long)]
@@ -65,7 +65,7 @@ struct EvidenceArgs {
     max_flows: u32,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_field_names)] // a flag is called as its field is
 struct KeepArgs {
     /// Packets from or to these networks or addresses, as 10.0.0.0/8,192.0.2.7
@@ -156,7 +156,7 @@ impl From<EvidenceArgs> for EvidenceOptions {
 
 /// The flags of the evidence policy, where that is not the one that was chosen.
 pub(super) fn without_effect(matches: &ArgMatches) -> Option<(PolicyName, [&'static str; 6])> {
-    let policy = *matches.get_one::<PolicyName>("policy")?;
+    let policy = *matches.try_get_one::<PolicyName>("policy").ok()??;
     (policy != PolicyName::Evidence).then_some((policy, OF_EVIDENCE))
 }
 
@@ -277,6 +277,11 @@ mod tests {
             ["--floor has no effect with --policy reference"]
         );
         assert_eq!(warned(&["--floor", "64", "--policy", "evidence"]), [""; 0]);
+        for command in ["explain a", "stream -w a"] {
+            let line = format!("pcap-slim {command} --floor 64 --keep-ports 22");
+            let (_, warnings) = Slim::read(line.split_whitespace().map(OsString::from)).unwrap();
+            assert_eq!(warnings, ["--floor has no effect with --policy reference"]);
+        }
         assert_eq!(
             warned(&["--dry-run", "--keep-ports", "22"]),
             ["--keep-ports has no effect with --dry-run"]

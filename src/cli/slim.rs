@@ -310,8 +310,34 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
 
 /// A sentence for each flag on this command line of `pcap-slim` that has no effect.
 fn warnings(matches: &ArgMatches) -> Vec<String> {
-    let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let flag = |id: &str| format!("--{}", id.replace('_', "-"));
+    match matches.subcommand() {
+        Some((_, of_command)) => without_policy(of_command),
+        None => of_slimming(matches),
+    }
+}
+
+/// Whether a flag was written on the command line, and not left at its default; there may be no such flag.
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// The flags of a policy that is not the chosen one.
+fn without_policy(matches: &ArgMatches) -> Vec<String> {
+    let Some((name, idle)) = policy::without_effect(matches) else {
+        return Vec::new();
+    };
+    let idle = idle.iter().filter(|id| is_given(matches, id));
+    idle.map(|id| format!("{} has no effect with --policy {}", flag(id), name.word()))
+        .collect()
+}
+
+/// A flag as it is written.
+fn flag(id: &str) -> String {
+    format!("--{}", id.replace('_', "-"))
+}
+
+fn of_slimming(matches: &ArgMatches) -> Vec<String> {
+    let given = |id: &str| is_given(matches, id);
     let mut warnings = Vec::new();
     for (with, idle) in WITHOUT_EFFECT {
         if given(with) {
@@ -322,10 +348,7 @@ fn warnings(matches: &ArgMatches) -> Vec<String> {
     let of_policy: &[&str] = if given("dry_run") { &policy::FLAGS } else { &[] };
     let idle = of_policy.iter().filter(|id| given(id));
     warnings.extend(idle.map(|id| format!("{} has no effect with --dry-run", flag(id))));
-    if let Some((name, idle)) = policy::without_effect(matches) {
-        let idle = idle.iter().filter(|id| given(id));
-        warnings.extend(idle.map(|id| format!("{} has no effect with --policy {}", flag(id), name.word())));
-    }
+    warnings.extend(without_policy(matches));
     if given("cpu_backoff_strength") && !given("cpu_backoff_above") {
         warnings.push("--cpu-backoff-strength has no effect without --cpu-backoff-above".to_owned());
     }

@@ -9,8 +9,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::one_of;
+use super::policy::PolicyArgs;
 use super::slim::JudgingArgs;
+use crate::job::Secrets;
 use crate::stream::{Form, Request, Rotation};
+use crate::words::Word;
 
 const HELP: &str = "\
 Examples:
@@ -29,7 +32,7 @@ Exit status: 0 done; 1 reading or recording failed; 2 the arguments cannot be us
 #[derive(Debug, Clone, Args)]
 #[command(after_help = HELP, max_term_width = 100)]
 pub struct Stream {
-    /// Where the packets come from, a classic pcap; - is standard input
+    /// Where the packets come from, pcap or pcapng; - is standard input
     #[arg(short = 'r', long = "read", value_name = "FILE", default_value = "-")]
     input: PathBuf,
     /// Where they are recorded slimmed: a file that does not exist yet, a pipe, or - for standard output
@@ -43,7 +46,7 @@ pub struct Stream {
     /// Where they are forwarded unchanged: a pipe, a file that does not exist yet, or - for standard output
     #[arg(long, value_name = "FILE")]
     forward: Option<PathBuf>,
-    /// Form of the recording; the default is pcapng for a name that ends in .pcapng
+    /// Form of the recording; the default is that of a name that ends in .pcap or .pcapng, else that of the input
     #[arg(long, value_parser = one_of::<Form>())]
     form: Option<Form>,
     /// Record when a packet came, not the time that it says
@@ -57,6 +60,11 @@ pub struct Stream {
     rotate_seconds: Option<u32>,
     #[command(flatten, next_help_heading = "How packets are slimmed")]
     judging: JudgingArgs,
+    /// What to do behind decryption secrets in pcapng: keep everything that follows whole, or slim it all the same
+    #[arg(long, value_name = "HOW", value_parser = one_of::<Secrets>(), default_value = Secrets::default().word())]
+    secrets: Secrets,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 impl From<Stream> for Request {
@@ -67,11 +75,8 @@ impl From<Stream> for Request {
                 .rotate_seconds
                 .map(|seconds| Duration::from_secs(seconds.into())),
         };
-        let by_name = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "pcapng");
-        let form = stream.form.unwrap_or_else(|| match &stream.recording {
-            Some(path) if by_name(path) => Form::Pcapng,
-            _ => Form::Pcap,
-        });
+        let by_name = |path: &PathBuf| Form::parse(path.extension()?.to_str()?);
+        let form = stream.form.or_else(|| by_name(stream.recording.as_ref()?));
         Self {
             input: stream.input,
             recording: stream.recording,
@@ -79,8 +84,9 @@ impl From<Stream> for Request {
             form,
             wallclock: stream.wallclock,
             rotation,
-            policy: stream.judging.policy,
+            judging: stream.policy.judging(stream.judging.policy),
             lengths: stream.judging.lengths,
+            secrets: stream.secrets,
         }
     }
 }

@@ -65,6 +65,8 @@ pub enum Kept {
     Spared,
     /// The flow was slimmed before.
     Slimmed,
+    /// A rule would cut it, and what an operator wants kept wins over it.
+    Wanted,
 }
 
 /// What was not recognised on a port.

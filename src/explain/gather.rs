@@ -98,8 +98,10 @@ struct Flow {
     rules: u32,
     /// All of its packets.
     all: Tally,
-    /// Those that stay.
+    /// Those that stay, but for the next.
     kept: Unknown,
+    /// Those that stay because of what an operator wants kept.
+    wanted: Tally,
 }
 
 impl Flow {
@@ -115,6 +117,7 @@ impl Flow {
             rules: 0,
             all: Tally::default(),
             kept: Unknown::default(),
+            wanted: Tally::default(),
         }
     }
 
@@ -123,12 +126,21 @@ impl Flow {
         if let Some(server) = word.server {
             self.server = server;
         }
-        if let Some(spoken) = word.recognised.spoken.or(self.spoken).or(rule.map(Rule::spoken)) {
+        if let Some(spoken) = word
+            .recognised
+            .spoken
+            .or(self.spoken)
+            .or(rule.or(word.recognised.kept_from).map(Rule::spoken))
+        {
             self.spoken = Some(spoken);
         }
         self.is_spared = word.recognised.is_spared;
         self.is_slimmed |= word.recognised.is_slimmed;
         self.all += tally;
+        if word.recognised.kept_from.is_some() {
+            self.wanted += tally;
+            return false;
+        }
         let Some(rule) = rule else {
             self.kept.tally += tally;
             self.kept.payload += word.payload;
@@ -154,6 +166,11 @@ impl Flow {
         speaks.dedup();
         for spoken in speaks {
             *account.speakers.entry(spoken).or_default() += count;
+        }
+        if self.wanted.packets > 0 {
+            let mut wanted = self.wanted;
+            wanted += count;
+            *account.kept.entry((self.spoken, Kept::Wanted)).or_default() += wanted;
         }
         if self.kept.tally.packets == 0 {
             return;
@@ -274,8 +291,7 @@ impl Gathering {
 impl Sink for Gathering {
     fn judged(&mut self, judged: &Judged<'_>) {
         let packet = &judged.packet;
-        let now = packet.record.len();
-        let tally = Tally::packet(now as u64, (now - packet.frame.len() + judged.new_length) as u64);
+        let tally = Tally::packet(packet.record.len() as u64, judged.new_record.len() as u64);
         self.account.total += tally;
         let rule = match judged.verdict {
             Verdict::Cut { rule, .. } => Some(rule),

@@ -19,13 +19,17 @@ mod words;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::job::Judging;
 use crate::oneshot::{self, Capture, DONE, FAILED, Source, USAGE, tell};
 use crate::report::progress::{Progress, When};
-use crate::report::{printable, with_causes};
+use crate::report::{self, printable, with_causes};
+use crate::slim::policy::keep::Flows;
 use crate::slim::{Lengths, PolicyName};
 use account::{Account, Tally};
+use read::Asked;
 pub use unread::Unread;
 
 /// What is to be explained, and how.
@@ -45,8 +49,8 @@ pub struct Request {
     pub force: bool,
     /// When to show progress.
     pub progress: When,
-    /// Which policy judges the packets.
-    pub policy: PolicyName,
+    /// What decides over the packets.
+    pub judging: Judging,
     /// How cut frames' headers would be written.
     pub lengths: Lengths,
 }
@@ -104,7 +108,18 @@ pub fn run(request: &Request) -> u8 {
         }
     };
     captures.sort_by(|one, other| one.relative.cmp(&other.relative));
-    let explanation = explain(&captures, request, is_directory);
+    // While these are not known, nothing would be cut.
+    let (alerted, notes) = match request.judging.alerted(|_| true) {
+        Ok(alerted) => alerted,
+        Err(error) => {
+            tell(&with_causes(&error));
+            return FAILED;
+        }
+    };
+    for note in &notes {
+        tell(&report::note(note));
+    }
+    let explanation = explain(&captures, request, &alerted, is_directory);
     if let Err(error) = publish(&explanation, request) {
         tell(&error);
         return FAILED;
@@ -127,11 +142,16 @@ fn source(request: &Request, is_directory: bool) -> Source {
 }
 
 /// Reads all captures.
-fn explain(captures: &[Capture], request: &Request, is_directory: bool) -> Explanation {
+fn explain(
+    captures: &[Capture],
+    request: &Request,
+    alerted: &[Arc<Flows>],
+    is_directory: bool,
+) -> Explanation {
     let mut explanation = Explanation {
         path: request.path.clone(),
         is_directory,
-        policy: request.policy,
+        policy: request.judging.policy,
         captures: Vec::new(),
         slimmed: 0,
         not_captures: 0,
@@ -143,8 +163,12 @@ fn explain(captures: &[Capture], request: &Request, is_directory: bool) -> Expla
     let total = captures.iter().map(|capture| capture.size).sum();
     let (mut progress, mut done) = (Progress::new(request.progress), 0);
     for capture in captures {
-        let number = explanation.captures.len();
-        match read::read(capture, number, request, &mut |bytes| {
+        let asked = Asked {
+            number: explanation.captures.len(),
+            request,
+            alerted,
+        };
+        match read::read(capture, asked, &mut |bytes| {
             progress.update(done + bytes, total);
         }) {
             Ok(read) => {

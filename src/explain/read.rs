@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::Request;
@@ -18,12 +19,12 @@ use crate::capture::{self, ReadError, Reader, Secrets};
 use crate::commit::disk::Directory;
 use crate::commit::marker::{self, State};
 use crate::input::{self, Gate, Source};
+use crate::job::UnderPolicy;
 use crate::oneshot::Capture;
 use crate::slim::Pass;
-use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
-use crate::slim::policy::reference::Reference;
+use crate::slim::policy::Policy;
+use crate::slim::policy::keep::Flows;
 use crate::slim::policy::whole::Whole;
-use crate::slim::policy::{Policy, PolicyName};
 
 /// Why there is no account of a capture.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,16 @@ impl Error {
     }
 }
 
+/// Which capture is read, as what is asked about it needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Its number among those read.
+    pub(super) number: usize,
+    pub(super) request: &'a Request,
+    /// The flows that alerts name.
+    pub(super) alerted: &'a [Arc<Flows>],
+}
+
 /// What was read.
 #[derive(Debug)]
 pub(super) struct Read {
@@ -59,12 +70,10 @@ pub(super) struct Read {
     pub(super) is_slimmed: bool,
 }
 
-/// Reads a capture, which is number `number` of those read. `progress` is told from time to time how many of its bytes
-/// are done.
+/// Reads a capture. `progress` is told from time to time how many of its bytes are done.
 pub(super) fn read(
     capture: &Capture,
-    number: usize,
-    request: &Request,
+    asked: Asked<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Read, Error> {
     let (directory, name) = locate(&capture.root, &capture.relative).map_err(Error::Directory)?;
@@ -82,14 +91,24 @@ pub(super) fn read(
         Reader::open(plain, secrets)
     };
     let account = match open(Secrets::Keep)? {
-        Reader::Pcap(reader) => by_policy(reader, number, request, progress),
-        Reader::Pcapng(reader) => by_policy(reader, number, request, progress),
+        Reader::Pcap(reader) => by_policy(reader, asked, progress),
+        Reader::Pcapng(reader) => by_policy(reader, asked, progress),
     };
     let account = match account {
         // Slimming leaves such a capture whole.
         Err(Error::Capture(capture::Error::Secrets { .. })) => match open(Secrets::Ignore)? {
-            Reader::Pcap(reader) => pass(reader, Whole, number, request, progress),
-            Reader::Pcapng(reader) => pass(reader, Whole, number, request, progress),
+            Reader::Pcap(reader) => Told {
+                reader,
+                asked,
+                progress,
+            }
+            .under(Whole),
+            Reader::Pcapng(reader) => Told {
+                reader,
+                asked,
+                progress,
+            }
+            .under(Whole),
         },
         account => account,
     }?;
@@ -108,36 +127,40 @@ fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsS
 
 fn by_policy<R: PacketReader>(
     reader: R,
-    number: usize,
-    request: &Request,
+    asked: Asked<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Account, Error> {
-    match request.policy {
-        PolicyName::Reference => pass(reader, Reference, number, request, progress),
-        PolicyName::Evidence => {
-            let policy = Evidence::new(EvidenceOptions::default());
-            pass(reader, policy, number, request, progress)
-        }
-    }
+    let told = Told {
+        reader,
+        asked,
+        progress,
+    };
+    asked.request.judging.apply(asked.alerted.to_vec(), told)
 }
 
-/// The pass that slimming would make; what it writes is thrown away.
-fn pass<R: PacketReader, P: Policy>(
-    mut reader: R,
-    policy: P,
-    number: usize,
-    request: &Request,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Account, Error> {
-    let mut gathering = Gathering::new(MOST_FLOWS);
-    let policy = gathering.overhear(policy);
-    let mut pass = Pass::new(policy, request.lengths, &mut gathering);
-    let mut slimmed = Vec::new();
-    while let Some(piece) = reader.next_piece()? {
-        slimmed.clear();
-        pass.piece(&piece, &mut slimmed);
-        progress(pass.summary().bytes_in);
+/// A capture of which an account is to be given under whichever policy.
+struct Told<'a, R> {
+    reader: R,
+    asked: Asked<'a>,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl<R: PacketReader> UnderPolicy for Told<'_, R> {
+    type Outcome = Result<Account, Error>;
+
+    /// The pass that slimming would make; what it writes is thrown away.
+    fn under<P: Policy>(mut self, policy: P) -> Self::Outcome {
+        let Asked { number, request, .. } = self.asked;
+        let mut gathering = Gathering::new(MOST_FLOWS);
+        let policy = gathering.overhear(policy);
+        let mut pass = Pass::new(policy, request.lengths, &mut gathering);
+        let mut slimmed = Vec::new();
+        while let Some(piece) = self.reader.next_piece()? {
+            slimmed.clear();
+            pass.piece(&piece, &mut slimmed);
+            (self.progress)(pass.summary().bytes_in);
+        }
+        let summary = pass.summary();
+        Ok(gathering.finish(&summary, number, request.top))
     }
-    let summary = pass.summary();
-    Ok(gathering.finish(&summary, number, request.top))
 }

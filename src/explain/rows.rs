@@ -16,6 +16,7 @@ impl Word for Kept {
         ("readable", Self::Readable),
         ("spared", Self::Spared),
         ("slimmed", Self::Slimmed),
+        ("wanted", Self::Wanted),
     ];
 }
 
@@ -26,6 +27,7 @@ impl Kept {
             Self::Readable => "can be read without a key, or is too short to cut",
             Self::Spared => "not encrypted after all, or may go back to plaintext",
             Self::Slimmed => "the flow was slimmed before",
+            Self::Wanted => "would be cut, but is named by a keep rule or an alert",
         }
     }
 }

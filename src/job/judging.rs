@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::alerts;
+use crate::alerts::{self, Alerted};
+use crate::report::Note;
 use crate::slim::dissect::Scope;
 use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use crate::slim::policy::keep::{Flows, Keeping, Rules};
@@ -41,6 +42,23 @@ impl Judging {
             PolicyName::Reference => self.keeping(alerted, Reference, what),
             PolicyName::Evidence => self.keeping(alerted, Evidence::new(self.evidence), what),
         }
+    }
+
+    /// The flows that alerts name now, and a note for each file with lines that could not be understood. `pace` is told
+    /// of each piece of bytes before it is read, and may wait, or give up with `false`.
+    ///
+    /// # Errors
+    /// When a file cannot be read: then nothing may be cut.
+    pub fn alerted(
+        &self,
+        pace: impl FnMut(u64) -> bool,
+    ) -> Result<(Vec<Arc<Flows>>, Vec<Note>), alerts::Error> {
+        let Alerted { flows, unread } = self.keep_flows_of.read(pace)?;
+        let notes = unread.into_iter().map(|unread| Note::UnreadLines {
+            file: unread.file,
+            lines: unread.lines,
+        });
+        Ok((flows, notes.collect()))
     }
 
     fn keeping<P: Policy, U: UnderPolicy>(&self, alerted: Vec<Arc<Flows>>, policy: P, what: U) -> U::Outcome {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::alerts::{self, Alerted};
+use crate::alerts;
 use crate::budget::Budget;
 use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
@@ -254,11 +254,7 @@ impl<D: Disk> Job<'_, D> {
             told.throttled += waited.as_ref().copied().unwrap_or_default();
             waited.is_ok()
         };
-        let Alerted { flows, unread } = self.options.judging.keep_flows_of.read(pace)?;
-        let notes = unread.into_iter().map(|unread| Note::UnreadLines {
-            file: unread.file,
-            lines: unread.lines,
-        });
+        let (flows, notes) = self.options.judging.alerted(pace)?;
         told.notes.extend(notes);
         Ok(flows)
     }

@@ -20,7 +20,7 @@ use crate::words::Word;
 pub use event::with_causes;
 pub use json::{Name, document, would_slim};
 pub use text::{
-    before_and_after, bytes_if_not_text, count, grouped, line, printable, printable_text, reason_class,
+    before_and_after, bytes_if_not_text, count, grouped, line, note, printable, printable_text, reason_class,
     share, size, time,
 };
 

@@ -118,7 +118,8 @@ pub(super) fn skip(skip: &Skip) -> String {
 }
 
 /// What is worth telling beside the outcome.
-pub(super) fn note(note: &Note) -> String {
+#[must_use]
+pub fn note(note: &Note) -> String {
     match note {
         Note::TornTail { position, bytes } => {
             format!(

@@ -10,7 +10,7 @@ use super::dissect::network::{PAYLOAD_LENGTH, TOTAL_LENGTH};
 use super::dissect::{self, Datagram, Network, Scope, be16, link};
 use super::policy::evidence::CHECK_SEQUENCE;
 use super::{FLOOR, rewrite};
-use crate::capture::pcap::{CAPTURED_LENGTH, Layout};
+use crate::capture::span::{Layout, Span};
 use crate::capture::{Error, MAX_RECORD, Packet};
 
 /// What a cut frame's headers say.
@@ -22,16 +22,35 @@ enum Headers {
     Rewritten,
 }
 
-/// Appends the record of `packet` to `out`, in full length if it was cut; whether it was.
+/// Appends the records of `span`, in full length those that were cut; how many these are.
 ///
 /// # Errors
 /// [`Error::Damaged`] where a cut frame claims to have been longer than any record is.
-pub fn record(layout: Layout, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<bool, Error> {
-    let begin = out.len();
-    out.extend_from_slice(packet.record);
-    let Some((datagram, headers)) = cut(packet) else {
-        return Ok(false);
-    };
+pub fn span<L: Layout>(span: &Span<'_, L>, out: &mut Vec<u8>) -> Result<u64, Error> {
+    // Records that stay as they are are copied in runs; this is where the run begins in the span.
+    let (mut run, mut padded) = (0, 0);
+    for packet in span.packets() {
+        let Some((datagram, headers)) = cut(&packet) else {
+            continue;
+        };
+        let at = usize::try_from(packet.position - span.position).unwrap_or(usize::MAX);
+        out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
+        run = at + packet.record.len();
+        record(span.layout, &packet, &datagram, headers, out)?;
+        padded += 1;
+    }
+    out.extend_from_slice(span.bytes.get(run..).unwrap_or_default());
+    Ok(padded)
+}
+
+/// Appends the record of `packet` in full length.
+fn record<L: Layout>(
+    layout: L,
+    packet: &Packet<'_>,
+    datagram: &Datagram,
+    headers: Headers,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     let length = packet.wire_length as usize;
     if length > MAX_RECORD {
         return Err(Error::Damaged {
@@ -39,17 +58,13 @@ pub fn record(layout: Layout, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<
             length: packet.wire_length,
         });
     }
-    out.resize(begin + layout.record_header + length, 0);
-    let record = out.get_mut(begin..).unwrap_or_default();
-    if let Some((header, frame)) = record.split_at_mut_checked(layout.record_header) {
-        if let Some(field) = header.get_mut(CAPTURED_LENGTH) {
-            field.copy_from_slice(&layout.order.bytes(packet.wire_length));
-        }
-        if headers == Headers::Rewritten {
-            rewrite::headers(frame, &datagram, Scope::Full);
-        }
+    let frame = layout.append(packet, length, out);
+    if headers == Headers::Rewritten
+        && let Some(frame) = out.get_mut(frame)
+    {
+        rewrite::headers(frame, datagram, Scope::Full);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// What a frame that was cut holds, and what its headers say; `None` for one that was not, or of which that is unsure.

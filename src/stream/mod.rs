@@ -6,6 +6,7 @@
 
 mod backlog;
 mod form;
+mod live;
 mod pump;
 mod recorder;
 mod recording;
@@ -21,10 +22,10 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::report::{self, printable, printable_text, with_causes};
-use crate::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
-use crate::slim::policy::reference::Reference;
-use crate::slim::{Lengths, PolicyName};
+use crate::job::{Judging, Secrets};
+use crate::report::{self, note, printable, printable_text, with_causes};
+use crate::slim::Lengths;
+use crate::slim::policy::keep::Flows;
 use backlog::Backlog;
 use pump::Pump;
 use recorder::{Recorded, record};
@@ -45,20 +46,22 @@ const GRACE: Duration = Duration::from_secs(3);
 /// What a stream is to become.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// A classic pcap as it is being written: a pipe, a file, or `-` for standard input.
+    /// A capture as it is being written: a pipe, a file, or `-` for standard input.
     pub input: PathBuf,
     /// Where it is recorded, `-` for standard output.
     pub recording: Option<PathBuf>,
     /// Where it is forwarded, `-` for standard output.
     pub forward: Option<PathBuf>,
-    /// The recording's form.
-    pub form: Form,
+    /// The recording's form; that of the input where none is named.
+    pub form: Option<Form>,
     /// Recorded packets get the time at which they came.
     pub wallclock: bool,
     /// When the recording goes on in another file.
     pub rotation: Rotation,
-    /// Which policy judges the packets.
-    pub policy: PolicyName,
+    /// What decides over the packets.
+    pub judging: Judging,
+    /// What to do behind decryption secrets.
+    pub secrets: Secrets,
     /// How cut frames' headers are written.
     pub lengths: Lengths,
 }
@@ -78,6 +81,17 @@ pub fn run(request: &Request) -> u8 {
             return USAGE;
         }
     };
+    // Read once, before anything is recorded: what is named later comes too late for packets that were cut.
+    let (alerted, notes) = match request.judging.alerted(|_| true) {
+        Ok(alerted) => alerted,
+        Err(error) => {
+            warn(&with_causes(&error));
+            return FAILED;
+        }
+    };
+    for told in &notes {
+        warn(&note(told));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -85,7 +99,7 @@ pub fn run(request: &Request) -> u8 {
             return FAILED;
         }
     };
-    match runtime.block_on(Stream::begin(request, pump).finish(begun)) {
+    match runtime.block_on(Stream::begin(request, alerted, pump).finish(begun)) {
         Ok(status) => status,
         Err(error) => {
             warn(&format!("cannot wait for signals: {error}"));
@@ -143,18 +157,12 @@ struct Stream {
 }
 
 impl Stream {
-    fn begin(request: &Request, pump: Pump) -> Self {
+    fn begin(request: &Request, alerted: Vec<Arc<Flows>>, pump: Pump) -> Self {
         let (backlog, stop) = (Arc::new(Backlog::default()), Arc::<AtomicBool>::default());
         let recorded = request.recording.clone().map(|path| {
             let (request, backlog) = (request.clone(), Arc::clone(&backlog));
             in_a_thread(move || {
-                let result = match request.policy {
-                    PolicyName::Reference => record(&request, &path, Reference, &backlog),
-                    PolicyName::Evidence => {
-                        let policy = Evidence::new(EvidenceOptions::default());
-                        record(&request, &path, policy, &backlog)
-                    }
-                };
+                let result = record(&request, &path, alerted, &backlog);
                 backlog.close();
                 result
             })

@@ -1,37 +1,53 @@
 //! The recording thread: bytes become packets, packets are slimmed, and the recording gets them.
 //!
-//! Where a packet ends is found here, since pipes know no packets; what is not whole yet waits for the rest. One pass
-//! goes through all of a stream, also where its recording is rotated, so that a flow is known in every file.
+//! Where a packet ends is found by the reader of the input's container, which waits in `live` for what is not whole yet.
+//! One pass goes through all of a stream, also where its recording is rotated, so that a flow is known in every file.
+//! Decryption secrets make packets around them readable; nothing is known of them before they come, so that what comes
+//! behind them stays whole.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Request;
 use super::backlog::Backlog;
-use super::form::Encoder;
+use super::form::{Encoder, OtherLinkType};
+use super::live::Live;
 use super::recording::Recording;
-use crate::capture::pcap::{FILE_HEADER, Layout, Span};
-use crate::capture::span::{Head, Piece};
-use crate::capture::{self, MAX_RECORD};
+use super::{Request, warn};
+use crate::capture::compression::Compression;
+use crate::capture::format::{self, Format};
+use crate::capture::pcapng::StandAlone;
+use crate::capture::span::{Head, Layout, PacketReader, Piece, Span};
+use crate::capture::{self, Bytes, ReadError, Reader, Secrets};
+use crate::job::UnderPolicy;
 use crate::report::printable;
 use crate::slim::policy::Policy;
+use crate::slim::policy::keep::Flows;
+use crate::slim::policy::whole::Whole;
 use crate::slim::{Pass, Summary};
-
-/// How many bytes of packets are slimmed at a time, so that they and their slimmed form stay in the cache.
-const PIECE: usize = 1 << 19;
 
 /// Why a recording ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("the input cannot be recorded")]
     Capture(#[from] capture::Error),
+    #[error("the input is compressed by {0}, which is not expanded here: let its own program stand before")]
+    Compressed(&'static str),
+    #[error("the recording cannot be classic pcap; record it as pcapng")]
+    LinkType(#[from] OtherLinkType),
     #[error("cannot write {}", printable(path))]
     Write {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::Capture(error.into())
+    }
 }
 
 /// What a recording came to.
@@ -43,42 +59,68 @@ pub(super) struct Recorded {
 }
 
 /// Records everything that comes through `backlog`, until its end.
-pub(super) fn record<P: Policy>(
+pub(super) fn record(
     request: &Request,
     path: &Path,
-    policy: P,
+    alerted: Vec<Arc<Flows>>,
     backlog: &Backlog,
 ) -> Result<Recorded, Error> {
-    let mut stream = Stream {
-        request,
-        path,
-        pass: Pass::new(policy, request.lengths, ()),
-        begun: None,
-        position: 0,
-        slimmed: Vec::new(),
-        encoded: Vec::new(),
-    };
-    let (mut taken, mut bytes) = (Vec::new(), Vec::new());
-    while backlog.take(&mut taken) {
-        // What is left is less than a packet, most often nothing.
-        if bytes.is_empty() {
-            std::mem::swap(&mut bytes, &mut taken);
-        } else {
-            bytes.extend_from_slice(&taken);
+    let mut live = Live::new(backlog);
+    if let Some(compression) = Compression::detect(live.window(0, format::LONGEST)?) {
+        return Err(Error::Compressed(compression.name()));
+    }
+    // Secrets do not end the reading; what they mean is seen to when they come.
+    let (reader, judging) = (Reader::open(live, Secrets::Ignore)?, &request.judging);
+    match reader {
+        Reader::Pcap(reader) => judging.apply(alerted, Input::new(request, path, Format::Pcap, reader)),
+        Reader::Pcapng(reader) => judging.apply(alerted, Input::new(request, path, Format::Pcapng, reader)),
+    }
+}
+
+/// A stream to record under whichever policy.
+struct Input<'a, R> {
+    request: &'a Request,
+    path: &'a Path,
+    encoder: Encoder,
+    reader: R,
+}
+
+impl<'a, R> Input<'a, R> {
+    fn new(request: &'a Request, path: &'a Path, format: Format, reader: R) -> Self {
+        Self {
+            request,
+            path,
+            encoder: Encoder::new(format, request.form, request.wallclock),
+            reader,
         }
-        let done = stream.whole_packets(&bytes)?;
-        bytes.drain(..done);
     }
-    if stream.begun.is_none() {
-        // Says what was missing.
-        Layout::parse(&bytes)?;
+}
+
+impl<R: PacketReader> UnderPolicy for Input<'_, R> {
+    type Outcome = Result<Recorded, Error>;
+
+    fn under<P: Policy>(mut self, policy: P) -> Self::Outcome {
+        let mut stream = Stream {
+            request: self.request,
+            path: self.path,
+            pass: Pass::new(policy, self.request.lengths, ()),
+            behind_secrets: None,
+            encoder: self.encoder,
+            recording: None,
+            slimmed: Vec::new(),
+            encoded: Vec::new(),
+        };
+        let mut torn = 0;
+        while let Some(piece) = self.reader.next_piece()? {
+            match piece {
+                Piece::Head(head) => stream.head(&head)?,
+                Piece::Span(span) => stream.span(span)?,
+                Piece::Tail(tail) => torn += tail.bytes.len(),
+            }
+        }
+        let summary = stream.end()?;
+        Ok(Recorded { summary, torn })
     }
-    let summary = stream.pass.summary();
-    if let Some((_, recording)) = stream.begun {
-        recording.end().map_err(|source| unwritten(path, source))?;
-    }
-    let torn = bytes.len();
-    Ok(Recorded { summary, torn })
 }
 
 /// A stream that is being recorded.
@@ -86,83 +128,102 @@ struct Stream<'a, P> {
     request: &'a Request,
     path: &'a Path,
     pass: Pass<P>,
-    begun: Option<(Started, Recording)>,
-    position: u64,
+    /// Takes the place of `pass` once secrets have come.
+    behind_secrets: Option<Pass<Whole>>,
+    encoder: Encoder,
+    recording: Option<Recording>,
     slimmed: Vec<u8>,
     encoded: Vec<u8>,
 }
 
-/// What the file header told.
-#[derive(Clone, Copy)]
-struct Started {
-    layout: Layout,
-    encoder: Encoder,
-}
-
 impl<P: Policy> Stream<'_, P> {
-    /// Records the whole packets that `bytes` begins with, and gives how many bytes these are.
-    fn whole_packets(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        let mut done = 0;
-        if self.begun.is_none() {
-            done = self.begin(bytes)?;
+    /// Takes what describes the packets that follow.
+    fn head(&mut self, head: &Head<'_>) -> Result<(), Error> {
+        let is_secret = self.encoder.stands_alone(head) == Some(StandAlone::Secrets);
+        if is_secret && self.request.secrets == Secrets::Keep && self.behind_secrets.is_none() {
+            warn(&format!(
+                "decryption secrets at byte {}: what comes behind them is recorded whole",
+                head.position
+            ));
+            self.behind_secrets = Some(Pass::new(Whole, self.request.lengths, ()));
         }
-        let Some((Started { layout, encoder }, recording)) = &mut self.begun else {
-            return Ok(0);
-        };
-        while let Some(rest) = bytes.get(done..)
-            && let Some(length) = layout.record_length(rest)
-        {
-            if length > MAX_RECORD {
-                return Err(Error::Capture(capture::Error::Damaged {
-                    position: self.position,
-                    length: u32::try_from(length - layout.record_header).unwrap_or(u32::MAX),
-                }));
-            }
-            if length > rest.len() {
-                break;
-            }
-            // No further than to the end of the file, as far as can be told before packets are slimmed.
-            let room = usize::try_from(recording.room()).unwrap_or(usize::MAX);
-            let piece = rest.get(..PIECE.min(room).max(length)).unwrap_or(rest);
-            let span = Span::of(*layout, self.position, piece);
-            self.slimmed.clear();
-            self.pass.span(&span, &mut self.slimmed);
-            self.encoded.clear();
-            encoder.records(&self.slimmed, now(), &mut self.encoded);
-            recording
-                .write(&self.encoded)
-                .map_err(|source| unwritten(self.path, source))?;
-            done += span.bytes.len();
-            self.position += span.bytes.len() as u64;
-        }
-        Ok(done)
-    }
-
-    /// Begins the recording once the file header is there, and gives the header's length.
-    fn begin(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        let Some(header) = bytes.first_chunk::<FILE_HEADER>() else {
-            return Ok(0);
-        };
-        let layout = Layout::parse(header)?;
-        let encoder = Encoder::new(self.request.form, layout, self.request.wallclock);
-        let recording = Recording::begin(self.path, self.request.rotation, encoder.header(header))
-            .map_err(|source| unwritten(self.path, source))?;
+        self.encoded.clear();
+        self.encoder.head(head, &mut self.encoded)?;
+        let piece = Piece::<capture::pcap::Layout>::Head(*head);
         self.slimmed.clear();
-        let head = Head {
-            position: 0,
-            bytes: header,
-            untrue: None,
-        };
-        self.pass.piece(&Piece::<Layout>::Head(head), &mut self.slimmed);
-        self.position = FILE_HEADER as u64;
-        self.begun = Some((Started { layout, encoder }, recording));
-        Ok(FILE_HEADER)
+        match &mut self.behind_secrets {
+            Some(pass) => pass.piece(&piece, &mut self.slimmed),
+            None => self.pass.piece(&piece, &mut self.slimmed),
+        }
+        let begins = self
+            .encoder
+            .stands_alone(head)
+            .is_none_or(|block| block == StandAlone::Section);
+        self.describe(begins)
     }
-}
 
-fn unwritten(path: &Path, source: io::Error) -> Error {
-    let path = path.to_owned();
-    Error::Write { path, source }
+    /// Writes what was encoded as a description, which files that follow repeat: alone if it `begins` a section, or
+    /// behind what they repeat already.
+    fn describe(&mut self, begins: bool) -> Result<(), Error> {
+        let encoded = &self.encoded;
+        let done = match &mut self.recording {
+            _ if encoded.is_empty() => return Ok(()),
+            Some(recording) => recording.describe(encoded, begins),
+            None => Recording::begin(self.path, self.request.rotation, encoded.clone())
+                .map(|begun| self.recording = Some(begun)),
+        };
+        done.map_err(|source| self.unwritten(source))
+    }
+
+    fn span<L: Layout>(&mut self, mut rest: Span<'_, L>) -> Result<(), Error> {
+        if self.recording.is_none()
+            && let Some(first) = rest.packets().next()
+        {
+            self.encoded.clear();
+            self.encoder.before(&first, &mut self.encoded);
+            self.describe(true)?;
+        }
+        while !rest.bytes.is_empty() {
+            // No further than to the end of the file, as far as can be told before packets are slimmed.
+            let room = self.recording.as_ref().map_or(u64::MAX, Recording::room);
+            let (span, behind) = rest.split(usize::try_from(room).unwrap_or(usize::MAX));
+            rest = behind;
+            self.slimmed.clear();
+            match &mut self.behind_secrets {
+                Some(pass) => pass.span(&span, &mut self.slimmed),
+                None => self.pass.span(&span, &mut self.slimmed),
+            }
+            let encoded = self
+                .encoder
+                .records(span.layout, &mut self.slimmed, now(), &mut self.encoded)?;
+            let written = match &mut self.recording {
+                Some(recording) => recording.write(encoded),
+                // Blocks before the first packet, of which the recording's form has none.
+                None => Ok(()),
+            };
+            written.map_err(|source| self.unwritten(source))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the recording once everything is on the disk; gives what was counted.
+    fn end(mut self) -> Result<Summary, Error> {
+        if let Some(recording) = self.recording.take() {
+            recording.end().map_err(|source| self.unwritten(source))?;
+        }
+        let mut summary = self.pass.summary();
+        if let Some(behind) = self.behind_secrets.map(|pass| pass.summary()) {
+            summary.packets += behind.packets;
+            summary.bytes_in += behind.bytes_in;
+            summary.bytes_out += behind.bytes_out;
+        }
+        Ok(summary)
+    }
+
+    fn unwritten(&self, source: io::Error) -> Error {
+        let path = self.path.to_owned();
+        Error::Write { path, source }
+    }
 }
 
 /// The wall clock, since the epoch.

@@ -26,6 +26,9 @@ impl Rotation {
     }
 }
 
+/// How long the beginning of a file may become that all rotated files have, in bytes; it stays in memory.
+const LONGEST_HEADER: usize = 64 << 20;
+
 /// A recording that is being made.
 #[derive(Debug)]
 pub(super) struct Recording {
@@ -33,6 +36,8 @@ pub(super) struct Recording {
     rotation: Rotation,
     header: Vec<u8>,
     file: File,
+    /// Whether packets are in it yet.
+    has_packets: bool,
     bytes: u64,
     begun: Instant,
     number: u32,
@@ -55,21 +60,43 @@ impl Recording {
             bytes: header.len() as u64,
             header,
             file,
+            has_packets: false,
             begun: Instant::now(),
             number,
             syncing: None,
         })
     }
 
+    /// Writes what describes packets that follow. Files that follow begin with it: alone where it `begins` a section,
+    /// else behind what they begin with already.
+    pub(super) fn describe(&mut self, description: &[u8], begins: bool) -> io::Result<()> {
+        self.file.write_all(description)?;
+        self.bytes += description.len() as u64;
+        if !self.rotation.is_on() {
+            return Ok(());
+        }
+        if begins {
+            self.header.clear();
+        }
+        if self.header.len() + description.len() > LONGEST_HEADER {
+            return Err(io::Error::other(
+                "its files would begin with too many descriptions",
+            ));
+        }
+        self.header.extend_from_slice(description);
+        Ok(())
+    }
+
     /// Writes whole packets, at the beginning of the next file if it is time for one.
     pub(super) fn write(&mut self, packets: &[u8]) -> io::Result<()> {
         let is_full = self.rotation.bytes.is_some_and(|limit| self.bytes >= limit);
         let is_old = self.rotation.age.is_some_and(|age| self.begun.elapsed() >= age);
-        if (is_full || is_old) && self.bytes > self.header.len() as u64 {
+        if (is_full || is_old) && self.has_packets {
             self.rotate()?;
         }
         self.file.write_all(packets)?;
         self.bytes += packets.len() as u64;
+        self.has_packets |= !packets.is_empty();
         Ok(())
     }
 
@@ -94,6 +121,7 @@ impl Recording {
         // A slow disk must not hold up the packets meanwhile.
         self.syncing = Some(thread::spawn(move || sync(&left)));
         (self.number, self.bytes, self.begun) = (number, self.header.len() as u64, Instant::now());
+        self.has_packets = false;
         Ok(())
     }
 

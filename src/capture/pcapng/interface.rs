@@ -19,6 +19,8 @@ const POWER_OF_TWO: u8 = 0x80;
 /// Timestamps count microseconds where nothing else is said.
 const MICROSECONDS: u8 = 6;
 const NANOSECONDS: u8 = 9;
+/// How many nanoseconds a second has.
+const SECOND: u128 = 1_000_000_000;
 
 /// One interface of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,18 +76,36 @@ impl Interface {
         }
     }
 
-    /// What a timestamp of this interface means, since the epoch; `None` where that is no time after it.
+    /// The timestamp of this interface that means `time`, since the epoch, or the nearest that there is.
     #[must_use]
-    pub fn time(&self, timestamp: u64) -> Option<Duration> {
-        const SECOND: u128 = 1_000_000_000;
-        let exponent = u32::from(self.resolution & !POWER_OF_TWO);
+    pub fn ticks(&self, time: Duration) -> u64 {
+        let seconds = i128::from(time.as_secs()) - i128::from(self.offset);
+        let Ok(seconds) = u128::try_from(seconds) else {
+            return 0;
+        };
+        let fraction = |units: u128| units.checked_mul(time.subsec_nanos().into()).map(|n| n / SECOND);
+        let ticks = self.units().and_then(|units| {
+            let whole = seconds.checked_mul(units)?;
+            whole.checked_add(fraction(units)?)
+        });
+        ticks.and_then(|ticks| ticks.try_into().ok()).unwrap_or(u64::MAX)
+    }
+
+    /// Into how many units a second is divided; `None` where that is more than 128 bits can count.
+    fn units(&self) -> Option<u128> {
         let base: u128 = if self.resolution & POWER_OF_TWO == 0 {
             10
         } else {
             2
         };
+        base.checked_pow(u32::from(self.resolution & !POWER_OF_TWO))
+    }
+
+    /// What a timestamp of this interface means, since the epoch; `None` where that is no time after it.
+    #[must_use]
+    pub fn time(&self, timestamp: u64) -> Option<Duration> {
         // Finer than what 128 bits can count: all of the timestamp is a fraction of a second.
-        let (seconds, nanoseconds) = match base.checked_pow(exponent) {
+        let (seconds, nanoseconds) = match self.units() {
             Some(units) => {
                 let fraction = u128::from(timestamp) % units;
                 let nanoseconds = fraction.checked_mul(SECOND).map_or(0, |scaled| scaled / units);
@@ -132,6 +152,28 @@ mod tests {
         assert_eq!(seconds.time(5), Some(Duration::from_secs(5)));
         let finest = described(Order::Big, &[0, 9, 0, 1, 0xff, 0, 0, 0]);
         assert!(finest.time(u64::MAX).is_some());
+    }
+
+    #[test]
+    fn a_time_becomes_the_timestamp_that_means_it() {
+        let time = Duration::new(1_700_000_000, 123_456_789);
+        for (options, exact) in [
+            (&[][..], Duration::new(1_700_000_000, 123_456_000)),
+            (&[9, 0, 1, 0, 9, 0, 0, 0], time),
+            (&[9, 0, 1, 0, 0, 0, 0, 0], Duration::from_secs(1_700_000_000)),
+            (&[9, 0, 1, 0, 0x81, 0, 0, 0], Duration::from_secs(1_700_000_000)),
+            (
+                &[14, 0, 8, 0, 100, 0, 0, 0, 0, 0, 0, 0],
+                Duration::new(1_700_000_000, 123_456_000),
+            ),
+        ] {
+            let interface = described(Order::Little, options);
+            assert_eq!(interface.time(interface.ticks(time)), Some(exact));
+        }
+        let finest = described(Order::Little, &[9, 0, 1, 0, 0xff, 0, 0, 0]);
+        assert_eq!(finest.ticks(time), u64::MAX);
+        let late = described(Order::Little, &[14, 0, 8, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(late.ticks(time), 0);
     }
 
     #[test]

@@ -41,6 +41,34 @@ mod kind {
 
 /// The type and the length of a block.
 const HEADER: usize = 8;
+/// A block that is no part of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandAlone {
+    /// A section header.
+    Section,
+    /// An interface description.
+    Interface,
+    /// Decryption secrets.
+    Secrets,
+}
+
+impl StandAlone {
+    /// What the block is that a reader gave as one that stands alone. No byte order is needed to tell.
+    #[must_use]
+    pub fn of(block: &[u8]) -> Option<Self> {
+        let first = *block.first_chunk()?;
+        let kinds = [Order::Little, Order::Big].map(|order| order.u32(first));
+        [
+            (kind::SECTION, Self::Section),
+            (kind::INTERFACE, Self::Interface),
+            (kind::SECRETS, Self::Secrets),
+        ]
+        .into_iter()
+        .find(|(kind, _)| kinds.contains(kind))
+        .map(|(_, block)| block)
+    }
+}
+
 /// The length again.
 const TRAILER: usize = 4;
 /// What tells the byte order of a section, and where it stands in the section's header.
@@ -105,9 +133,12 @@ impl<B: Bytes> Reader<B> {
     fn look(&mut self) -> Result<Next, Error> {
         let position = self.position;
         let malformed = |reason| Err(Error::Malformed { position, reason });
-        let mut want = SPAN;
+        let mut needed = None;
         loop {
-            let window = self.bytes.window(position, want)?;
+            let window = match needed {
+                None => self.bytes.ready(position, SPAN)?,
+                Some(needed) => self.bytes.window(position, needed)?,
+            };
             let have = window.len();
             let is_section = window.starts_with(&kind::SECTION.to_le_bytes());
             let order = match section_order(window) {
@@ -115,7 +146,6 @@ impl<B: Bytes> Reader<B> {
                 None if is_section && have >= HEADER + TRAILER => {
                     return malformed("a section of no byte order");
                 }
-                None if is_section => return Ok(Next::Tail),
                 _ => self.order,
             };
             let layout = Layout {
@@ -123,17 +153,18 @@ impl<B: Bytes> Reader<B> {
                 interfaces: &self.interfaces,
             };
             let length = match layout.measure(window) {
+                _ if is_section && have < HEADER + TRAILER => HEADER + TRAILER,
                 Measured::Malformed(reason) => return malformed(reason),
                 Measured::Whole { kind, length } if kind::STAND_ALONE.contains(&kind) => {
                     self.order = order;
                     return Ok(Next::Alone(kind, length));
                 }
-                Measured::Whole { .. } => return Ok(Next::Span(want)),
+                Measured::Whole { .. } => return Ok(Next::Span(needed.unwrap_or(SPAN))),
                 Measured::Short(length) => length,
             };
             match Extent::of(&self.bytes, position, length, have) {
                 // A block that is longer than the window asks for a longer window, once.
-                Extent::Needs(more) => want = more,
+                Extent::Needs(more) => needed = Some(more),
                 Extent::Torn | Extent::Whole => return Ok(Next::Tail),
                 Extent::TooLong => {
                     let length = u32::try_from(length).unwrap_or(u32::MAX);
@@ -207,7 +238,7 @@ impl<B: Bytes> PacketReader for Reader<B> {
                 (SPAN, None)
             }
         };
-        let window = self.bytes.window(position, want)?;
+        let window = self.bytes.ready(position, want)?;
         let bytes = match next {
             Next::Span(want) => window.get(..want.max(SPAN)).unwrap_or(window),
             _ => window.get(..want).unwrap_or(window),

@@ -80,4 +80,6 @@ pub struct Recognised {
     pub is_spared: bool,
     /// Whether it was slimmed before, and stays as it is therefore.
     pub is_slimmed: bool,
+    /// The rule by which this packet would be cut, did not something that an operator wants kept win over it.
+    pub kept_from: Option<Rule>,
 }

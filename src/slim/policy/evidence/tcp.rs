@@ -108,6 +108,7 @@ impl Flow {
             spoken,
             is_spared: self.shared.is_kept,
             is_slimmed: false,
+            kept_from: None,
         }
     }
 

@@ -146,6 +146,7 @@ impl Flow {
                 .map(|&(_, spoken)| spoken),
             is_spared: seen.plaintext,
             is_slimmed: false,
+            kept_from: None,
         }
     }
 

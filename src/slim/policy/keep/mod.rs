@@ -11,7 +11,7 @@ mod ranges;
 
 use std::sync::Arc;
 
-use super::{Policy, Recognised, Verdict};
+use super::{Policy, Recognised, Rule, Verdict};
 use crate::capture::Packet;
 use crate::slim::dissect::{Datagram, Scope, link};
 pub use five_tuple::{FiveTuple, Flows, NotAFlow};
@@ -46,6 +46,8 @@ pub struct Keeping<P> {
     /// The flows of the rules, and those that alerts name.
     flows: Vec<Arc<Flows>>,
     policy: P,
+    /// The rule by which the last packet would have been cut.
+    kept_from: Option<Rule>,
 }
 
 impl<P> Keeping<P> {
@@ -56,7 +58,12 @@ impl<P> Keeping<P> {
         if !rules.flows.is_empty() {
             flows.push(Arc::new(rules.flows.iter().copied().collect()));
         }
-        Self { rules, flows, policy }
+        Self {
+            rules,
+            flows,
+            policy,
+            kept_from: None,
+        }
     }
 
     fn keeps(&self, packet: &Packet<'_>, datagram: &Datagram) -> bool {
@@ -84,13 +91,21 @@ impl<P: Policy> Policy for Keeping<P> {
 
     #[inline]
     fn judge(&mut self, packet: &Packet<'_>, datagram: &Datagram) -> Verdict {
-        match self.policy.judge(packet, datagram) {
-            Verdict::Cut { .. } if self.keeps(packet, datagram) => Verdict::Keep,
-            verdict => verdict,
+        let verdict = self.policy.judge(packet, datagram);
+        self.kept_from = match verdict {
+            Verdict::Cut { rule, .. } if self.keeps(packet, datagram) => Some(rule),
+            _ => None,
+        };
+        match self.kept_from {
+            Some(_) => Verdict::Keep,
+            None => verdict,
         }
     }
 
     fn recognised(&self, packet: &Packet<'_>, datagram: &Datagram) -> Recognised {
-        self.policy.recognised(packet, datagram)
+        Recognised {
+            kept_from: self.kept_from,
+            ..self.policy.recognised(packet, datagram)
+        }
     }
 }
