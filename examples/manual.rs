@@ -36,6 +36,10 @@ const SLIM: &[Section] = &[
                 ".slim_markers/NAME.failed",
                 "Beside a capture: why it can never be slimmed.",
             ),
+            (
+                ".slim_markers/NAME.slimtrace",
+                "Beside a capture: what was cut from it, by which rule, and where its packets went; see slimtrace(5).",
+            ),
         ],
     ),
     (
@@ -64,7 +68,10 @@ const SLIM: &[Section] = &[
     ),
     (
         "SEE ALSO",
-        &[("", "pcap-slimd(8), editcap(1), tcpdump(8), pcap-savefile(5)")],
+        &[(
+            "",
+            "pcap-slimd(8), slimtrace(5), editcap(1), tcpdump(8), pcap-savefile(5)",
+        )],
     ),
 ];
 
@@ -115,6 +122,10 @@ const SLIMD: &[Section] = &[
             (
                 ".slim_markers/NAME.failed",
                 "Beside a capture: why it can never be slimmed.",
+            ),
+            (
+                ".slim_markers/NAME.slimtrace",
+                "Beside a capture, where trace = true: what was cut from it, and where its packets went; see slimtrace(5).",
             ),
         ],
     ),
@@ -202,7 +213,7 @@ fn page(directory: &Path, command: Command, section: &str, more: &[Section]) -> 
         rest.control("SH", ["COMMANDS"]);
     }
     for command in &commands {
-        describe(&mut rest, command);
+        describe(&mut rest, "", command);
     }
     rest.control("SH", ["EXIT STATUS"]);
     for status in exit {
@@ -227,9 +238,17 @@ fn page(directory: &Path, command: Command, section: &str, more: &[Section]) -> 
     Ok(())
 }
 
-/// A command with what can stand behind it.
-fn describe(roff: &mut Roff, command: &Command) {
-    let mut tag: Vec<Inline> = vec![bold(command.get_name())];
+/// A command with what can stand behind it; `before` is the command that it belongs to, if any.
+fn describe(roff: &mut Roff, before: &str, command: &Command) {
+    let name = format!("{before}{}", command.get_name());
+    let commands: Vec<&Command> = command.get_subcommands().collect();
+    if !commands.is_empty() {
+        for command in commands {
+            describe(roff, &format!("{name} "), command);
+        }
+        return;
+    }
+    let mut tag: Vec<Inline> = vec![bold(name)];
     for argument in command.get_positionals() {
         let names = argument.get_value_names().unwrap_or_default();
         tag.extend([roman(" ["), italic(names.join(" ")), roman("]")]);

@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -25,6 +25,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use crate::budget::Budget;
 use crate::capture::{Bytes, ReadError};
 use crate::commit::disk::{Attributes, Directory, Identity};
+use crate::digest::Digester;
 
 /// How many bytes are brought in at a time.
 const STEP: usize = 1 << 19;
@@ -259,6 +260,7 @@ pub struct Source<'a> {
     residence: Residence,
     forgotten: u64,
     store: Store,
+    digester: Option<&'a RefCell<Digester>>,
 }
 
 #[derive(Debug)]
@@ -301,7 +303,15 @@ impl<'a> Source<'a> {
             residence: Residence::of(&gate.leased.capture),
             forgotten: 0,
             store,
+            digester: None,
         }
+    }
+
+    /// Has everything that is brought in go into a digest too. It is the whole file's once all of it was asked for.
+    #[must_use]
+    pub fn digested(mut self, digester: Option<&'a RefCell<Digester>>) -> Self {
+        self.digester = digester;
+        self
     }
 
     /// What the page cache held of the capture before it was read.
@@ -394,7 +404,11 @@ impl Source<'_> {
                 mapping
                     .advise_range(Advice::PopulateRead, at, length)
                     .map_err(|source| ReadError::Io { position, source })?;
-                touch(mapping.get(at..at + length).unwrap_or_default());
+                let fresh = mapping.get(at..at + length).unwrap_or_default();
+                touch(fresh);
+                if let Some(digester) = self.digester {
+                    digester.borrow_mut().update(fresh);
+                }
                 Ok(())
             }
             Store::Buffered { bytes, held, begin } => {
@@ -414,6 +428,9 @@ impl Source<'_> {
                         io::ErrorKind::UnexpectedEof => ReadError::Shrunk { position },
                         _ => ReadError::Io { position, source },
                     })?;
+                if let Some(digester) = self.digester {
+                    digester.borrow_mut().update(fresh);
+                }
                 *held += length;
                 Ok(())
             }

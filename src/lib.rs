@@ -27,6 +27,7 @@
 //! | [`commit`] | how a capture is replaced and marked, and what a crash leaves; `disk` is the seam to the file system |
 //! | [`config`] | settings: read, merge drop-ins, validate |
 //! | [`daemon`] | the loop: candidates in, due captures out to the pool, drain with a deadline |
+//! | [`digest`] | digests of whole files \[pure\] |
 //! | [`explain`] | what slimming would cut and why, as a table, JSON or a page; writes to no capture |
 //! | [`input`] | the capture on disk: opened without links, leased, mapped or read |
 //! | [`job`] | one capture end to end; the only file that joins input, slim, commit and report |
@@ -34,6 +35,7 @@
 //! | [`malcolm`] | which directories are Malcolm's, why some must not be slimmed, what an installation says of itself |
 //! | [`oneshot`] | given paths, through the same pool, to a printed report |
 //! | [`pool`] | the throttled task pool |
+//! | [`provenance`] | what traces and markers tell: the commands trace and verify |
 //! | [`queue`] | which candidates are due, and when the next one will be \[pure\] |
 //! | [`report`] | an outcome, as a log event, a table or JSON; the words of every other event |
 //! | [`restore`] | a slimmed capture, with full-length packets again, to a new file |
@@ -42,6 +44,7 @@
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
 //! | [`status`] | what the daemon is doing: a snapshot, over a socket, as a table, JSON or metrics |
 //! | [`stream`] | live recording: packets through a pipe, recorded slimmed and forwarded unchanged |
+//! | [`trace`] | the slim trace: what was cut from a capture, and where each packet went \[pure\] |
 //! | [`unit`](mod@unit) | the drop-in by which systemd lets the daemon reach its directories |
 //! | [`watch`] | file system events and scans become candidates |
 //! | [`words`] | the words that a user writes for a choice |
@@ -53,6 +56,7 @@ pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod daemon;
+pub mod digest;
 pub mod explain;
 pub mod input;
 pub mod job;
@@ -60,6 +64,7 @@ pub mod journal;
 pub mod malcolm;
 pub mod oneshot;
 pub mod pool;
+pub mod provenance;
 pub mod queue;
 pub mod report;
 pub mod restore;
@@ -68,6 +73,7 @@ pub mod service;
 pub mod slim;
 pub mod status;
 pub mod stream;
+pub mod trace;
 pub mod unit;
 pub mod watch;
 pub mod words;

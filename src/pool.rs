@@ -14,7 +14,7 @@ use crate::budget::Budget;
 use crate::commit::disk::RealDisk;
 use crate::job;
 pub use crate::job::Order;
-use crate::report::{Failure, Figures, Outcome, Status};
+use crate::report::{Failure, Figures, Outcome, Provenance, Status};
 use crate::words::Word;
 
 /// At most so many jobs at a time.
@@ -134,6 +134,7 @@ fn guarded(order: &Order, run: impl FnOnce() -> Outcome) -> Outcome {
             notes: Vec::new(),
             elapsed: begun.elapsed(),
             throttled: std::time::Duration::ZERO,
+            provenance: Provenance::default(),
         }
     })
 }

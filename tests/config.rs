@@ -17,6 +17,7 @@ use pcap_slim::budget::Limits;
 use pcap_slim::config::{
     AgeFrom, Budget, Daemon, IoModeSetting, MarkerOwner, Objection, Reingest, Settings, Watch,
 };
+use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{HardLinks, IoMode, Secrets, Staging, Verify};
 use pcap_slim::slim::dissect::Transport;
 use pcap_slim::slim::policy::evidence::{Options as EvidenceOptions, Protocol};
@@ -271,8 +272,10 @@ prop_compose! {
         hard_links in any_word::<HardLinks>(),
         secrets in any_word::<Secrets>(),
         max_expansion_ratio in 2..=1_000_000_u32,
+        digest in any_word::<Algorithm>(),
         reingest in any_word::<Reingest>(),
         recursive: bool,
+        trace: bool,
         (policy, evidence) in any_judging(),
         keep in any_rules(),
         files in prop::collection::vec("[^/\0.*?{}\\[\\]]{1,8}", 0..3),
@@ -282,6 +285,7 @@ prop_compose! {
             age: Duration::from_millis(age),
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
             age_from, lengths, include, exclude, recursive, staging, verify, hard_links, secrets, max_expansion_ratio,
+            trace, digest,
             reingest, policy, evidence, keep,
             keep_flows_of: files.iter().map(|name| Path::new("/alerts").join(name)).collect(),
         }

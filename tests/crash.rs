@@ -1,7 +1,7 @@
 //! The disk is stopped, filled or broken at every operation of the commit protocol in turn.
 //!
 //! Afterwards the capture must be the original or the slimmed one, recovery must leave nothing behind, and a second run
-//! must complete. A power loss is played too: contents that were not synced are gone, and a rename whose directory was
+//! must complete. Where a trace is wanted, what has its name is a whole one, and a slimmed capture has one. A power loss is played too: contents that were not synced are gone, and a rename whose directory was
 //! not synced may be undone.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
@@ -19,9 +19,11 @@ use nix::errno::Errno;
 use pcap_slim::budget::{Budget, Limits};
 use pcap_slim::commit::disk::{Directory, Disk, RealDisk};
 use pcap_slim::commit::recover;
+use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{self, Options, Staging};
 use pcap_slim::report::{Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
+use pcap_slim::trace::{Event, Reader};
 use support::{age_staging, options, order, slim_bytes, staging_files, tls_capture};
 
 const NAME: &str = "a.pcap";
@@ -120,7 +122,9 @@ impl Disk for FaultyDisk {
         self.step("sync", || RealDisk.sync(file))
     }
     fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
-        self.step("rename", || RealDisk.rename(from, to))
+        let is_trace = to.1.as_encoded_bytes().ends_with(b".slimtrace");
+        let what = if is_trace { "rename_trace" } else { "rename" };
+        self.step(what, || RealDisk.rename(from, to))
     }
     fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
         self.step("sync_directory", || RealDisk.sync_directory(directory))
@@ -136,6 +140,81 @@ impl Disk for FaultyDisk {
             RealDisk.set_directory_owner(directory, owner)
         })
     }
+}
+
+/// The named operations as the real disk does them.
+macro_rules! real_disk {
+    ($($name:ident)*) => { $(real_disk!(@ $name);)* };
+    (@ free_space) => {
+        fn free_space(&self, directory: &Directory) -> io::Result<u64> {
+            RealDisk.free_space(directory)
+        }
+    };
+    (@ create) => {
+        fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File> {
+            RealDisk.create(directory, name)
+        }
+    };
+    (@ write) => {
+        fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+            RealDisk.write(file, bytes, position)
+        }
+    };
+    (@ read) => {
+        fn read(&self, file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+            RealDisk.read(file, bytes, position)
+        }
+    };
+    (@ let_go) => {
+        fn let_go(&self, file: &File, position: u64, length: u64) {
+            RealDisk.let_go(file, position, length);
+        }
+    };
+    (@ set_owner) => {
+        fn set_owner(&self, file: &File, owner: (u32, u32)) -> io::Result<()> {
+            RealDisk.set_owner(file, owner)
+        }
+    };
+    (@ set_mode) => {
+        fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+            RealDisk.set_mode(file, mode)
+        }
+    };
+    (@ set_extended) => {
+        fn set_extended(&self, file: &File, name: &OsStr, value: &[u8]) -> io::Result<()> {
+            RealDisk.set_extended(file, name, value)
+        }
+    };
+    (@ set_times) => {
+        fn set_times(&self, file: &File, times: (SystemTime, SystemTime)) -> io::Result<()> {
+            RealDisk.set_times(file, times)
+        }
+    };
+    (@ sync) => {
+        fn sync(&self, file: &File) -> io::Result<()> {
+            RealDisk.sync(file)
+        }
+    };
+    (@ sync_directory) => {
+        fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
+            RealDisk.sync_directory(directory)
+        }
+    };
+    (@ remove) => {
+        fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+            RealDisk.remove(directory, name)
+        }
+    };
+    (@ make_directory) => {
+        fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+            RealDisk.make_directory(directory, name)
+        }
+    };
+    (@ set_directory_owner) => {
+        fn set_directory_owner(&self, directory: &Directory, owner: (u32, u32)) -> io::Result<()> {
+            RealDisk.set_directory_owner(directory, owner)
+        }
+    };
 }
 
 struct Case {
@@ -169,7 +248,35 @@ impl Case {
         now == self.slimmed
     }
 
-    fn recovers(&self, directory: &Path, context: &str) {
+    /// Whether the capture has a trace, which is then whole and leads each packet to its place.
+    fn has_trace(&self, directory: &Path, context: &str) -> bool {
+        let Ok(trace) = fs::read(trace_of(directory)) else {
+            return false;
+        };
+        let mut reader = Reader::open(trace.as_slice()).unwrap_or_else(|error| panic!("{context}: {error}"));
+        assert_eq!(
+            reader.header().capture.size,
+            self.original.len() as u64,
+            "{context}"
+        );
+        let counted = reader.events().iter().find_map(|event| match event {
+            Event::Counted { bytes_out, .. } => Some(*bytes_out),
+            _ => None,
+        });
+        assert_eq!(counted, Some(self.slimmed.len() as u64), "{context}");
+        let chunks = reader.chunks().to_vec();
+        let last = reader
+            .rows(chunks.last().unwrap())
+            .unwrap()
+            .iter()
+            .last()
+            .unwrap();
+        let end = last.new + last.before - last.cut;
+        assert_eq!(end, self.slimmed.len() as u64, "{context}");
+        true
+    }
+
+    fn recovers(&self, directory: &Path, options: &Options, context: &str) {
         age_staging(directory, 600);
         let recovered = recover::directory(directory).unwrap();
         assert!(recovered.left.is_empty(), "{context}: {recovered:?}");
@@ -179,7 +286,8 @@ impl Case {
             "{context}"
         );
         self.is_slimmed(directory, context);
-        let again = run(&RealDisk, directory, options());
+        self.has_trace(directory, context);
+        let again = run(&RealDisk, directory, options.clone());
         assert!(
             matches!(again.status, Status::Slimmed | Status::Skipped(Skip::Marked)),
             "{context}: {again:?}"
@@ -189,7 +297,8 @@ impl Case {
             "{context}: the second run did not complete"
         );
         assert!(directory.join(".slim_markers").join(NAME).exists(), "{context}");
-        let third = run(&RealDisk, directory, options());
+        assert_eq!(self.has_trace(directory, context), options.trace, "{context}");
+        let third = run(&RealDisk, directory, options.clone());
         assert_eq!(third.status, Status::Skipped(Skip::Marked), "{context}");
     }
 }
@@ -203,119 +312,194 @@ fn run(disk: &impl Disk, directory: &Path, options: Options) -> Outcome {
     )
 }
 
-/// Runs `each` with a fault at operation 0, 1, 2, ... until one run gets through without meeting it.
-fn at_every_operation(
-    fault: Fault,
-    staging: Staging,
-    each: impl Fn(&Case, &FaultyDisk, &Path, &Outcome, &str),
-) {
-    let case = Case::new();
-    for at in 0.. {
-        let directory = case.directory();
-        let disk = FaultyDisk::new(at, fault);
-        let outcome = run(&disk, directory.path(), Options { staging, ..options() });
-        if !disk.hit() {
-            assert!(at > 15, "only {at} operations");
-            assert_eq!(outcome.status, Status::Slimmed);
-            return;
-        }
-        let context = format!(
-            "{fault:?} at operation {at}, {staging:?}, after {:?}",
-            disk.operations.borrow()
-        );
-        each(&case, &disk, directory.path(), &outcome, &context);
-    }
+fn trace_of(directory: &Path) -> PathBuf {
+    directory.join(".slim_markers").join(format!("{NAME}.slimtrace"))
 }
 
-#[test]
-fn a_stop_at_any_operation_loses_nothing() {
-    for fault in [Fault::StopBefore, Fault::StopWithin] {
-        for staging in [Staging::Beside, Staging::Markers] {
-            at_every_operation(fault, staging, |case, disk, directory, _, context| {
-                assert_eq!(
-                    case.is_slimmed(directory, context),
-                    disk.did("rename"),
-                    "{context}"
-                );
-                case.recovers(directory, context);
+/// The ways to slim that differ in what they do to the disk.
+fn ways() -> Vec<Options> {
+    let way = |staging, trace, digest| Options {
+        staging,
+        trace,
+        digest,
+        ..options()
+    };
+    vec![
+        way(Staging::Beside, false, Algorithm::None),
+        way(Staging::Markers, false, Algorithm::None),
+        way(Staging::Markers, true, Algorithm::Blake3),
+    ]
+}
+
+/// What there is when a fault was met.
+struct Met<'a> {
+    case: &'a Case,
+    disk: &'a FaultyDisk,
+    directory: &'a Path,
+    options: &'a Options,
+    outcome: &'a Outcome,
+    context: &'a str,
+}
+
+/// Runs `each` with a fault at operation 0, 1, 2, ... until one run gets through without meeting it, in every way.
+fn at_every_operation(fault: Fault, each: impl Fn(&Met<'_>)) {
+    let case = Case::new();
+    for options in ways() {
+        for at in 0.. {
+            let directory = case.directory();
+            let disk = FaultyDisk::new(at, fault);
+            let outcome = run(&disk, directory.path(), options.clone());
+            if !disk.hit() {
+                assert!(at > 15, "only {at} operations");
+                assert_eq!(outcome.status, Status::Slimmed);
+                break;
+            }
+            let context = format!(
+                "{fault:?} at operation {at}, {:?}, trace {}, after {:?}",
+                options.staging,
+                options.trace,
+                disk.operations.borrow()
+            );
+            each(&Met {
+                case: &case,
+                disk: &disk,
+                directory: directory.path(),
+                options: &options,
+                outcome: &outcome,
+                context: &context,
             });
         }
     }
 }
 
 #[test]
+fn a_stop_at_any_operation_loses_nothing() {
+    for fault in [Fault::StopBefore, Fault::StopWithin] {
+        at_every_operation(fault, |met| {
+            let (directory, context) = (met.directory, met.context);
+            let slimmed = met.case.is_slimmed(directory, context);
+            assert_eq!(slimmed, met.disk.did("rename"), "{context}");
+            let traced = met.case.has_trace(directory, context);
+            assert_eq!(traced, met.disk.did("rename_trace"), "{context}");
+            assert!(
+                traced || !(slimmed && met.options.trace),
+                "{context}: slimmed, and no trace"
+            );
+            met.case.recovers(directory, met.options, context);
+        });
+    }
+}
+
+#[test]
 fn an_error_at_any_operation_loses_nothing_and_cleans_up() {
     for errno in [Errno::ENOSPC, Errno::EIO, Errno::EPERM] {
-        for staging in [Staging::Beside, Staging::Markers] {
-            at_every_operation(
-                Fault::Error(errno),
-                staging,
-                |case, disk, directory, outcome, context| {
-                    let slimmed = case.is_slimmed(directory, context);
-                    assert_eq!(slimmed, disk.did("rename"), "{context}");
-                    assert!(
-                        slimmed || matches!(outcome.status, Status::Failed(_)),
-                        "{context}: {outcome:?}"
-                    );
-                    // Unless removing is what fails, the process itself leaves nothing behind.
-                    if disk.did("remove") || slimmed {
-                        assert_eq!(
-                            staging_files(directory),
-                            Vec::<std::path::PathBuf>::new(),
-                            "{context}"
-                        );
-                    }
-                    if let Status::Failed(failure) = &outcome.status {
-                        assert!(!failure.permanent, "{context}: {failure:?}");
-                        assert!(failure.reason.contains(": "), "no cause in {failure:?}");
-                    }
-                    case.recovers(directory, context);
-                },
+        at_every_operation(Fault::Error(errno), |met| {
+            let (directory, context, outcome) = (met.directory, met.context, met.outcome);
+            let slimmed = met.case.is_slimmed(directory, context);
+            assert_eq!(slimmed, met.disk.did("rename"), "{context}");
+            assert!(
+                slimmed || matches!(outcome.status, Status::Failed(_)),
+                "{context}: {outcome:?}"
             );
-        }
+            // Unless removing is what fails, the process itself leaves nothing behind.
+            if met.disk.did("remove") || slimmed {
+                assert_eq!(staging_files(directory), Vec::<PathBuf>::new(), "{context}");
+                let traced = met.case.has_trace(directory, context);
+                assert_eq!(traced, slimmed && met.options.trace, "{context}");
+            }
+            if let Status::Failed(failure) = &outcome.status {
+                assert!(!failure.permanent, "{context}: {failure:?}");
+                assert!(failure.reason.contains(": "), "no cause in {failure:?}");
+            }
+            met.case.recovers(directory, met.options, context);
+        });
     }
 }
 
 #[test]
 fn a_power_loss_at_any_operation_loses_nothing() {
-    for staging in [Staging::Beside, Staging::Markers] {
-        at_every_operation(Fault::StopBefore, staging, |case, disk, directory, _, context| {
-            // Every rename came after a sync, so what has the capture's name is on the device.
-            let operations = disk.operations.borrow();
-            let rename = operations.iter().position(|&operation| operation == "rename");
-            if let Some(rename) = rename {
-                let last_change = operations[..rename]
-                    .iter()
-                    .rposition(|&o| o.starts_with("set_") || o == "write");
-                let sync = operations[..rename]
-                    .iter()
-                    .rposition(|&operation| operation == "sync");
-                assert!(sync > last_change, "{context}: renamed what was not synced");
+    at_every_operation(Fault::StopBefore, |met| {
+        let (directory, context, disk) = (met.directory, met.context, met.disk);
+        // Every rename came after a sync, so what has a name is on the device.
+        let operations = disk.operations.borrow();
+        let place = |what: &str| operations.iter().position(|&operation| operation == what);
+        let rename = place("rename");
+        for renamed in [rename, place("rename_trace")].into_iter().flatten() {
+            let last = |is: &dyn Fn(&str) -> bool| operations[..renamed].iter().rposition(|o| is(o));
+            let last_change = last(&|o| o.starts_with("set_") || o == "write");
+            assert!(
+                last(&|o| o == "sync") > last_change,
+                "{context}: renamed what was not synced"
+            );
+        }
+        let is_durable = |rename: usize| operations[rename..].contains(&"sync_directory");
+        // Contents that were not synced are zeros or missing after a power loss; the trace is synced second.
+        let synced = operations.iter().filter(|&&o| o == "sync").count();
+        for staged in staging_files(directory) {
+            let is_trace = staged.to_string_lossy().contains(".slimtrace");
+            if synced < if is_trace { 2 } else { 1 } {
+                let length = fs::metadata(&staged).unwrap().len();
+                fs::write(&staged, vec![0; usize::try_from(length).unwrap() / 2]).unwrap();
             }
-            drop(operations);
-            // Contents that were not synced are zeros or missing after a power loss.
-            for staged in staging_files(directory) {
-                if !disk.did("sync") {
-                    let length = fs::metadata(&staged).unwrap().len();
-                    fs::write(&staged, vec![0; usize::try_from(length).unwrap() / 2]).unwrap();
-                }
+        }
+        // A rename whose directory was not synced may not have happened.
+        let markers = directory.join(".slim_markers");
+        if let Some(trace) = place("rename_trace")
+            && !is_durable(trace)
+        {
+            assert_eq!(
+                rename, None,
+                "{context}: replaced before its trace was on the device"
+            );
+            fs::rename(trace_of(directory), markers.join(format!("{NAME}.slimtrace.tmp"))).unwrap();
+        }
+        if let Some(rename) = rename
+            && !is_durable(rename)
+        {
+            let is_beside = met.options.staging == Staging::Beside;
+            let place = if is_beside { directory } else { &markers };
+            fs::rename(directory.join(NAME), place.join(format!("{NAME}.tmp"))).unwrap();
+            fs::write(directory.join(NAME), &met.case.original).unwrap();
+        }
+        drop(operations);
+        met.case.is_slimmed(directory, context);
+        met.case.has_trace(directory, context);
+        met.case.recovers(directory, met.options, context);
+    });
+}
+
+#[test]
+fn a_trace_whose_capture_changed_meanwhile_is_taken_away_again() {
+    /// Lets somebody write to the capture once its trace has its name.
+    struct Meddler(PathBuf);
+    impl Meddler {
+        fn meddle(&self, to: &OsStr) {
+            if to.as_encoded_bytes().ends_with(b".slimtrace") {
+                let mut capture = File::options().append(true).open(&self.0).unwrap();
+                io::Write::write_all(&mut capture, b"more").unwrap();
             }
-            // A rename whose directory was not synced may not have happened.
-            let after_rename =
-                |operations: &[&str]| rename.is_some_and(|at| operations[at..].contains(&"sync_directory"));
-            if disk.did("rename") && !after_rename(&disk.operations.borrow()) {
-                let place = if staging == Staging::Beside {
-                    directory.to_owned()
-                } else {
-                    directory.join(".slim_markers")
-                };
-                fs::rename(directory.join(NAME), place.join(format!("{NAME}.tmp"))).unwrap();
-                fs::write(directory.join(NAME), &case.original).unwrap();
-            }
-            case.is_slimmed(directory, context);
-            case.recovers(directory, context);
-        });
+        }
     }
+    impl Disk for Meddler {
+        fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+            RealDisk.rename(from, to)?;
+            self.meddle(to.1);
+            Ok(())
+        }
+        real_disk!(free_space create write read let_go set_owner set_mode set_extended set_times sync sync_directory
+                   remove make_directory set_directory_owner);
+    }
+    let case = Case::new();
+    let directory = case.directory();
+    let disk = Meddler(directory.path().join(NAME));
+    let traced = Options {
+        trace: true,
+        ..options()
+    };
+    let outcome = run(&disk, directory.path(), traced);
+    assert_eq!(outcome.status, Status::Skipped(Skip::Changed));
+    assert!(!trace_of(directory.path()).exists());
+    assert_eq!(staging_files(directory.path()), Vec::<PathBuf>::new());
 }
 
 #[test]
@@ -333,15 +517,7 @@ fn a_disk_that_gives_back_other_bytes_than_were_written_is_found_out() {
             }
             Ok(())
         }
-        fn free_space(&self, directory: &Directory) -> io::Result<u64> {
-            RealDisk.free_space(directory)
-        }
-        fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File> {
-            RealDisk.create(directory, name)
-        }
-        fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
-            RealDisk.write(file, bytes, position)
-        }
+        real_disk!(free_space create write sync_directory remove make_directory);
         fn let_go(&self, _: &File, _: u64, _: u64) {}
         fn set_owner(&self, _: &File, _: (u32, u32)) -> io::Result<()> {
             unreachable!("a capture that does not verify is never dressed")
@@ -360,15 +536,6 @@ fn a_disk_that_gives_back_other_bytes_than_were_written_is_found_out() {
         }
         fn rename(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
             unreachable!("a capture that does not verify is never renamed")
-        }
-        fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
-            RealDisk.sync_directory(directory)
-        }
-        fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
-            RealDisk.remove(directory, name)
-        }
-        fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
-            RealDisk.make_directory(directory, name)
         }
         fn set_directory_owner(&self, _: &Directory, _: (u32, u32)) -> io::Result<()> {
             Ok(())

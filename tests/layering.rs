@@ -27,15 +27,24 @@ const IMPORTS: &[(&str, &str)] = &[
     ("queue", ""),
     ("journal", ""),
     ("service", ""),
+    ("digest", "words"),
     ("slim", "capture words"),
+    ("trace", "slim"),
     ("alerts", "slim"),
-    ("commit", "capture words"),
-    ("report", "words journal"),
-    ("input", "capture commit budget"),
-    ("job", "input slim alerts commit capture budget report words"),
+    ("commit", "capture digest trace words"),
+    ("report", "digest words journal"),
+    ("input", "capture commit digest budget"),
+    (
+        "job",
+        "input slim trace alerts commit capture digest budget report words",
+    ),
     ("pool", "job commit budget report words"),
+    (
+        "provenance",
+        "trace commit input slim capture digest budget report words",
+    ),
     ("scan", "capture commit"),
-    ("config", "budget job slim alerts words scan"),
+    ("config", "budget digest job slim alerts words scan"),
     ("watch", "queue scan capture config report"),
     ("status", "report words"),
     ("stream", "capture slim job report words"),
@@ -48,7 +57,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "words slim alerts job config budget oneshot explain restore report status stream malcolm",
+        "words slim alerts job config budget digest trace oneshot explain provenance restore report status stream malcolm",
     ),
     ("oneshot", "pool job scan commit budget report"),
     (
@@ -59,11 +68,20 @@ const IMPORTS: &[(&str, &str)] = &[
 
 /// Each outside crate and the only places that may name it: modules, or files of a module.
 const HOMES: &[(&str, &str)] = &[
+    ("blake3", "digest"),
+    ("ciborium", "trace"),
     ("clap", "cli bin"),
     ("bzip2", "capture/compression/bzip2"),
     ("comfy_table", "report oneshot status/table explain/text"),
     ("flate2", "capture/compression/gzip capture/compression/arkime"),
+    (
+        "comfy_table",
+        "report oneshot provenance status/table explain/text",
+    ),
+    ("crc32c", "trace"),
+    ("flatbuffers", "trace/footer"),
     ("globset", "scan config oneshot alerts"),
+    ("humantime", "provenance/show"),
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
     ("libc", "input"),
@@ -80,10 +98,11 @@ const HOMES: &[(&str, &str)] = &[
     ("sd_notify", "service"),
     (
         "serde",
-        "config report commit/marker malcolm/discover status explain/json alerts/json",
+        "config report commit/marker digest malcolm/discover provenance status trace explain/json alerts/json",
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status alerts/json"),
+    ("sha2", "digest"),
     ("tempfile", "explain/page daemon/tests malcolm/discover/tests"),
     ("thiserror", ANYWHERE),
     ("tokio", "pool daemon oneshot watch status stream bin"),
@@ -95,7 +114,10 @@ const HOMES: &[(&str, &str)] = &[
     ("tracing_journald", "journal"),
     ("tracing_subscriber", "journal"),
     ("xattr", "commit"),
-    ("zstd", "capture/compression/zstd capture/compression/arkime"),
+    (
+        "zstd",
+        "trace capture/compression/zstd capture/compression/arkime",
+    ),
 ];
 const ANYWHERE: &str = "*";
 
@@ -103,6 +125,8 @@ const ANYWHERE: &str = "*";
 const PURE: &[&str] = &[
     "slim",
     "capture",
+    "trace",
+    "digest",
     "queue",
     "budget/governor",
     "explain/account",

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use pcap_slim::cli::{Slim, SlimCommand};
-use pcap_slim::{explain, oneshot, restore, stream};
+use pcap_slim::{explain, oneshot, provenance, restore, stream};
 
 fn main() -> ExitCode {
     let (mut slim, warnings) = Slim::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         Some(SlimCommand::Explain(explain)) => explain::run(&explain.into()),
         Some(SlimCommand::Restore(restore)) => restore::run(&restore.into()),
         Some(SlimCommand::Stream(stream)) => stream::run(&stream.into()),
+        Some(SlimCommand::Trace(trace)) => provenance::run(&trace.into()),
+        Some(SlimCommand::Verify(verify)) => provenance::run(&verify.into()),
         None => oneshot::run(&slim.into()),
     })
 }

@@ -248,4 +248,6 @@ pub struct Packet<'a> {
     pub snaplen: u32,
     /// What the frame begins with.
     pub link_type: LinkType,
+    /// When it was captured, in nanoseconds since the epoch.
+    pub time_ns: u64,
 }

@@ -109,9 +109,16 @@ impl Layout {
     /// The timestamp in a record header, since the epoch.
     #[must_use]
     pub fn timestamp(self, header: &[u8; RECORD_HEADER]) -> Duration {
+        Duration::from_nanos(self.time_ns(header))
+    }
+
+    /// The same, in nanoseconds.
+    #[inline]
+    fn time_ns(self, header: &[u8; RECORD_HEADER]) -> u64 {
         let [s0, s1, s2, s3, f0, f1, f2, f3, ..] = *header;
         let fraction = u64::from(self.order.u32([f0, f1, f2, f3])) * if self.nanoseconds { 1 } else { 1000 };
-        Duration::from_secs(self.order.u32([s0, s1, s2, s3]).into()) + Duration::from_nanos(fraction)
+        // 32 bits of seconds and 32 of a fraction stay below 64 bits of nanoseconds.
+        u64::from(self.order.u32([s0, s1, s2, s3])) * 1_000_000_000 + fraction
     }
 
     /// How long the record at the beginning of `bytes` is, its header included, if all of the header is there.
@@ -131,7 +138,8 @@ impl span::Layout for Layout {
 
     #[inline]
     fn packet(self, position: u64, record: &[u8]) -> Option<Packet<'_>> {
-        let (_, wire_length) = self.lengths(record.first_chunk()?);
+        let header = record.first_chunk()?;
+        let (_, wire_length) = self.lengths(header);
         Some(Packet {
             position,
             record,
@@ -139,6 +147,7 @@ impl span::Layout for Layout {
             wire_length,
             snaplen: self.snaplen,
             link_type: self.link_type,
+            time_ns: self.time_ns(header),
         })
     }
 
@@ -156,10 +165,6 @@ impl span::Layout for Layout {
             field.copy_from_slice(&self.order.bytes(captured));
         }
         begin + self.record_header..out.len()
-    }
-
-    fn time(self, packet: &Packet<'_>) -> Option<Duration> {
-        Some(self.timestamp(packet.record.first_chunk()?))
     }
 
     fn stamp(self, record: &mut [u8], time: Duration) {

@@ -11,6 +11,7 @@ mod restore;
 mod slim;
 mod slimd;
 mod stream;
+mod trace;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -20,6 +21,7 @@ pub use restore::Restore;
 pub use slim::{Slim, SlimCommand};
 pub use slimd::{Slimd, SlimdCommand};
 pub use stream::Stream;
+pub use trace::{Trace, Verify};
 
 /// Takes the words of a choice.
 fn one_of<W: Word>() -> impl TypedValueParser<Value = W> {

@@ -10,8 +10,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::policy::{self, PolicyArgs};
-use super::{Explain, Restore, Stream, number, one_of};
+use super::{Explain, Restore, Stream, Trace, Verify as VerifyArgs, number, one_of};
 use crate::budget::Limits;
+use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
@@ -26,6 +27,9 @@ Examples:
   pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
   pcap-slim --single a.pcap --output json        slim one capture, report to a program
   pcap-slim explain a.pcap                       what would be cut and why
+  pcap-slim --single a.pcap --trace --digest sha256
+  pcap-slim trace show a.pcap --summary          what was cut from it by which rule
+  pcap-slim verify a.pcap                        whether it still is what was left of it
 
 Every packet, timestamp, header and readable byte stays, of each encrypted payload its first 24 bytes.
 A capture is replaced only after its slimmed form was verified; one that is slimmed has a marker in
@@ -34,7 +38,7 @@ A capture is replaced only after its slimmed form was verified; one that is slim
 File names are printed with \\xNN for bytes that are no UTF-8, \\u{...} for what cannot be printed
 and \\\\ for a backslash. In JSON such a name has its bytes, in hexadecimal, in \"file_bytes\".
 
-Exit status: 0 done; 1 some capture failed; 2 the arguments cannot be used; 130 or 143 ended by
+Exit status: 0 done; 1 some capture failed, is not what it should be, or cannot be told; 2 the arguments cannot be used; 130 or 143 ended by
 SIGINT or SIGTERM, with a report of what was done.";
 
 /// Rewrite captures in place without their encrypted payload
@@ -66,6 +70,10 @@ pub enum SlimCommand {
     Restore(Restore),
     /// Record packets slimmed as they come, and forward them unchanged
     Stream(Stream),
+    /// What was cut from a slimmed capture, by which rule, and where its packets are now
+    Trace(Trace),
+    /// Whether slimmed captures still are what was left of them, by their markers and traces
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +151,13 @@ struct SlimmingArgs {
     #[arg(long, value_name = "N", default_value_t = MAX_EXPANSION_RATIO, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     max_expansion_ratio: u32,
+    /// Write a trace beside the marker: what was cut by which rule, and where each packet went
+    #[arg(long)]
+    trace: bool,
+    /// Make digests of the capture before and after, for its marker, its trace and the report
+    #[arg(long, value_name = "ALGORITHM")]
+    #[arg(value_parser = one_of::<Algorithm>(), default_value = Algorithm::default().word())]
+    digest: Algorithm,
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +231,8 @@ impl From<Slim> for Request {
             hard_links: slim.slimming.hard_links,
             secrets: slim.slimming.secrets,
             max_expansion_ratio: slim.slimming.max_expansion_ratio,
+            trace: slim.slimming.trace,
+            digest: slim.slimming.digest,
             marker_owner: None,
             min_free: 0,
             check_only: slim.run.check_only,
@@ -265,7 +282,7 @@ impl From<&BudgetArgs> for Limits {
 /// A flag, and the flags that have no effect when it is given.
 const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
     ("single", &["workers", "age_minutes", "recursive"]),
-    ("check_only", &["lengths", "staging", "verify"]),
+    ("check_only", &["lengths", "staging", "verify", "trace", "digest"]),
     (
         "dry_run",
         &[
@@ -278,6 +295,8 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
             "hard_links",
             "secrets",
             "max_expansion_ratio",
+            "trace",
+            "digest",
             "max_io_mbps",
             "max_cpu_percent",
             "cpu_backoff_above",
@@ -388,6 +407,8 @@ mod tests {
             hard_links: HardLinks::Skip,
             secrets: Secrets::Keep,
             max_expansion_ratio: MAX_EXPANSION_RATIO,
+            trace: false,
+            digest: Algorithm::None,
             marker_owner: None,
             min_free: 0,
             check_only: false,
@@ -420,7 +441,7 @@ mod tests {
             "--dir d --workers 4 --age-minutes 15 --recursive --check-only --output json --max-io-mbps 1.5 \
              --max-cpu-percent 25 --cpu-backoff-above 70 --cpu-backoff-strength 1.0 --mmap \
              --policy reference --lengths preserve --staging markers --verify count --progress never \
-             --hard-links replace --secrets ignore --max-expansion-ratio 9 --dry-run",
+             --hard-links replace --secrets ignore --max-expansion-ratio 9 --dry-run --trace --digest sha256",
         );
         let options = &request.options;
         assert_eq!(
@@ -436,6 +457,7 @@ mod tests {
             ),
             (Verify::Count, HardLinks::Replace, Secrets::Ignore, 9)
         );
+        assert_eq!((options.trace, options.digest), (true, Algorithm::Sha256));
         assert_eq!(
             (options.io_mode, options.check_only, request.dry_run),
             (IoMode::Mmap, true, true)

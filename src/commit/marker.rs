@@ -12,8 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Serialize};
 
-use super::STAGING_SUFFIX;
 use super::disk::{Directory, Disk, Identity, RealDisk, read_head, write_new};
+use super::{STAGING_SUFFIX, TRACE_SUFFIX};
+use crate::digest::Digests;
+use crate::trace::format::MAGIC;
 
 /// The directory, beside the captures, that holds their markers.
 pub const DIRECTORY: &str = ".slim_markers";
@@ -40,6 +42,9 @@ pub struct Slimmed {
     pub bytes_out: u64,
     /// Modification time of the slimmed capture, in nanoseconds since the epoch.
     pub modified_ns: i128,
+    /// Digests before and after, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digests: Option<Digests>,
 }
 
 /// What a failed marker says of a capture that was given up.
@@ -97,13 +102,27 @@ pub fn state(directory: &Directory, name: &OsStr, identity: &Identity) -> io::Re
     Ok(State::Unmarked)
 }
 
+/// What our marker says of the capture `name`, whatever it is now; `None` where there is none, or none of ours.
+///
+/// # Errors
+/// When the marker directory is there but cannot be read.
+pub fn read(directory: &Directory, name: &OsStr) -> io::Result<Option<Slimmed>> {
+    let markers = match directory.below(DIRECTORY.as_ref()) {
+        Ok(markers) => markers,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = read_head(&markers, name, LONGEST)?;
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+}
+
 fn failed_name(name: &OsStr) -> OsString {
     let mut failed = name.to_owned();
     failed.push(FAILED_SUFFIX);
     failed
 }
 
-/// Removes the markers of captures that are gone; says how many. Files that are no markers are left alone.
+/// Removes the markers and traces of captures that are gone; says how many. Files that are neither are left alone.
 pub(super) fn forget_gone(captures: &Directory, markers: &Directory) -> io::Result<usize> {
     let there: HashSet<OsString> = captures.names()?.into_iter().collect();
     let is_there = |name: &[u8]| there.contains(OsStr::from_bytes(name));
@@ -113,8 +132,16 @@ pub(super) fn forget_gone(captures: &Directory, markers: &Directory) -> io::Resu
         if name.as_bytes().ends_with(STAGING_SUFFIX.as_bytes()) {
             continue;
         }
-        let capture = name.as_bytes().strip_suffix(FAILED_SUFFIX.as_bytes());
-        if is_there(name.as_bytes()) || capture.is_some_and(is_there) || !is_marker(markers, &name)? {
+        let is_of_one_there = |suffix: &str| {
+            name.as_bytes()
+                .strip_suffix(suffix.as_bytes())
+                .is_some_and(is_there)
+        };
+        if is_there(name.as_bytes())
+            || is_of_one_there(FAILED_SUFFIX)
+            || is_of_one_there(TRACE_SUFFIX)
+            || !is_ours(markers, &name)?
+        {
             continue;
         }
         RealDisk.remove(markers, &name)?;
@@ -123,10 +150,13 @@ pub(super) fn forget_gone(captures: &Directory, markers: &Directory) -> io::Resu
     Ok(gone)
 }
 
-/// Whether a file in the marker directory is a marker: empty, or one of ours.
-fn is_marker(markers: &Directory, name: &OsStr) -> io::Result<bool> {
+/// Whether a file in the marker directory is a marker (empty, or one of ours) or a trace.
+fn is_ours(markers: &Directory, name: &OsStr) -> io::Result<bool> {
     let text = read_head(markers, name, LONGEST)?;
     Ok(text.is_some_and(|text| {
+        if name.as_bytes().ends_with(TRACE_SUFFIX.as_bytes()) {
+            return text.starts_with(&MAGIC);
+        }
         text.is_empty()
             || serde_json::from_slice::<Slimmed>(&text).is_ok()
             || serde_json::from_slice::<Failed>(&text).is_ok()

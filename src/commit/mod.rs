@@ -4,15 +4,22 @@
 //! | step | | after a crash here |
 //! | --- | --- | --- |
 //! | 1 | `job` opens the capture and takes a lease on it while it is read (see `input`) | nothing happened |
-//! | 2 | [`stage`] creates `NAME.tmp` exclusively, mode 0600, and locks it | a staging file, which [`recover`] removes |
-//! | 3 | [`Staging::append`] has each piece held against the original, and writes it | the same |
+//! | 2 | [`stage`] creates `NAME.tmp` exclusively, mode 0600, and locks it; where a trace is wanted, `.slim_markers/NAME.slimtrace.tmp` too | staging files, which [`recover`] removes |
+//! | 3 | [`Staging::append`] has each piece held against the original, and writes it; the trace of each piece follows it | the same |
 //! | 4 | it reads each block back, which must be what was held against the original | the same |
-//! | 5 | [`Staging::finish`] gives [`Verified`], only if all of it was read back and nothing else is there | the same |
+//! | 5 | [`Staging::finish`] gives [`Verified`], only if all of it was read back and nothing else is there; then the trace is ended and finished too | the same |
 //! | 6 | [`Verified::commit`] sets owner, mode, extended attributes and times, and syncs the file | the same |
-//! | 7 | it takes the lease again, and looks at the name: the same file in the same state | the same |
-//! | 8 | it renames the staging file over the capture | slimmed, unmarked: slimming again changes nothing and marks |
-//! | 9 | it syncs the directory | the same |
-//! | 10 | [`marker::Markers::write`] marks the capture | done |
+//! | 7 | it looks at the name, then gives the trace the capture's owner and mode, syncs it, renames it to `NAME.slimtrace` and syncs the marker directory | the original, and perhaps a whole trace |
+//! | 8 | it takes the lease again, and looks at the name: the same file in the same state | the original and a whole trace |
+//! | 9 | it renames the staging file over the capture | slimmed, unmarked: slimming again changes nothing and marks |
+//! | 10 | it syncs the directory | the same |
+//! | 11 | where there is no new trace, [`forget_trace`] removes one that tells of the capture before | the same |
+//! | 12 | [`marker::Markers::write`] marks the capture | done |
+//!
+//! Where step 8 or 9 fails, the trace is removed again. Only a crash leaves one beside an original; it does not lie: its
+//! header has the size of the original and its events that of the slimmed capture, so whoever reads it sees by the
+//! capture's size that it was not replaced (`pcap-slim verify` says so), and the next slimming puts its own in that place.
+//! A capture in which there is nothing to cut gets no trace, and one that it has from before stays.
 //!
 //! A rename without verification does not compile: only [`Verified`] has `commit`, and only `finish` makes one. Two
 //! slimmers in one directory are kept apart by the lock on the staging file.
@@ -20,13 +27,17 @@
 pub mod disk;
 pub mod marker;
 pub mod recover;
+mod trace;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 
 use crate::capture::{Bytes, ReadError};
+use crate::digest::{Algorithm, Digester};
 use disk::{Attributes, Directory, Disk, Identity};
+use trace::Published;
+pub use trace::{TRACE_SUFFIX, forget_trace, trace_name};
 
 /// What is appended to a capture's name for its staging file.
 pub const STAGING_SUFFIX: &str = ".tmp";
@@ -93,6 +104,7 @@ pub struct Staging<'a, D: Disk> {
     /// Whether what was written is to stay in the page cache.
     stays: bool,
     renamed: bool,
+    digester: Option<Digester>,
 }
 
 /// Creates the staging file of the capture `name` in `directory`.
@@ -138,6 +150,7 @@ pub fn stage<'a, D: Disk>(
         let_go: 0,
         stays: true,
         renamed: false,
+        digester: None,
     };
     // Between its creation and its lock, another slimmer may have taken the file for a leftover.
     let ours = Identity::of(&staging.file).map_err(failed("look at the staging file"))?;
@@ -155,6 +168,13 @@ fn staging_name(name: &OsStr) -> OsString {
 }
 
 impl<D: Disk> Staging<'_, D> {
+    /// Has a digest made of everything that is written from the beginning on; [`Verified::digest`] gives it.
+    #[must_use]
+    pub fn digested(mut self, algorithm: Algorithm) -> Self {
+        self.digester = Digester::new(algorithm);
+        self
+    }
+
     /// Has what was and will be written leave the page cache, since the capture was not there either.
     pub fn leave_no_trace_in_the_cache(&mut self) {
         self.stays = false;
@@ -222,6 +242,7 @@ impl<D: Disk> Staging<'_, D> {
             pending,
             back,
             written,
+            digester,
             ..
         } = self;
         let block = pending.get(..length).unwrap_or_default();
@@ -233,6 +254,9 @@ impl<D: Disk> Staging<'_, D> {
             .map_err(failed("read the staging file back"))?;
         if back != block {
             return Err(Error::ReadBack { position: *written });
+        }
+        if let Some(digester) = digester {
+            digester.update(block);
         }
         pending.drain(..length);
         *written += length as u64;
@@ -319,8 +343,25 @@ pub struct Original<'a> {
     pub attributes: &'a Attributes,
 }
 
-impl<D: Disk> Verified<Staging<'_, D>> {
-    /// Replaces `original`. After the sync, which may take long, `guard` is asked for what keeps others from writing
+impl Original<'_> {
+    /// Whether its name still holds it, as it was.
+    fn is_there(&self) -> Result<(), Error> {
+        if self.directory.identity(self.name).ok() == Some(self.identity) {
+            Ok(())
+        } else {
+            Err(Error::Changed)
+        }
+    }
+}
+
+impl<'a, D: Disk> Verified<Staging<'a, D>> {
+    /// The digest of what was written, where one was asked for; in hexadecimal.
+    #[must_use]
+    pub fn digest(&mut self) -> Option<String> {
+        self.0.digester.take().map(Digester::finish)
+    }
+
+    /// Replaces `original`, once its `trace` is in place. After the sync, which may take long, `guard` is asked for what keeps others from writing
     /// to the capture while its name is looked at and taken; `None` says that somebody does write.
     ///
     /// # Errors
@@ -329,6 +370,7 @@ impl<D: Disk> Verified<Staging<'_, D>> {
     pub fn commit<G>(
         self,
         original: &Original<'_>,
+        trace: Option<Verified<Staging<'a, D>>>,
         guard: impl FnOnce() -> Option<G>,
     ) -> Result<Committed, Error> {
         let Self(mut staging) = self;
@@ -339,14 +381,23 @@ impl<D: Disk> Verified<Staging<'_, D>> {
         if !staging.stays {
             disk.let_go(&staging.file, 0, staging.written);
         }
+        let trace = match trace {
+            Some(trace) => {
+                // Before it takes the place of an earlier one.
+                original.is_there()?;
+                Some(trace.publish(original.name, original.attributes)?)
+            }
+            None => None,
+        };
         let guard = guard().ok_or(Error::Changed)?;
-        if original.directory.identity(original.name).ok() != Some(original.identity) {
-            return Err(Error::Changed);
-        }
+        original.is_there()?;
         let to = (original.directory, original.name);
         disk.rename((directory, &staging.name), to)
             .map_err(failed("rename the staging file over the capture"))?;
         staging.renamed = true;
+        if let Some(trace) = trace {
+            Published::keep(trace);
+        }
         drop(guard);
         disk.sync_directory(original.directory)
             .map_err(failed("sync the directory"))?;

@@ -3,7 +3,7 @@
 //! A crash can leave a staging file, or a slimmed capture without its marker. The latter needs nothing: slimming it
 //! again changes nothing and marks it. A staging file is removed when nobody holds its lock and nothing that only it
 //! holds would be lost. In the marker directory every `*.tmp` is ours. Beside captures it may be another tool's: there
-//! it must be old, and must not be a capture of its own. Markers whose captures are gone go too.
+//! it must be old, and must not be a capture of its own. Markers and traces whose captures are gone go too.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -39,7 +39,7 @@ pub struct Recovered {
     pub removed: Vec<PathBuf>,
     /// Staging files that were left, each with the reason.
     pub left: Vec<(PathBuf, String)>,
-    /// How many markers were removed because their captures are gone.
+    /// How many markers and traces were removed because their captures are gone.
     pub stale: usize,
 }
 

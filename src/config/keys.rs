@@ -188,6 +188,16 @@ pub(super) const CAPTURE: &[Key<Watch>] = &[
         },
         show: |watch| watch.max_expansion_ratio.to_string(),
     },
+    Key {
+        name: "trace",
+        read: |watch, value| set(&mut watch.trace, value::flag(value)),
+        show: |watch| watch.trace.to_string(),
+    },
+    Key {
+        name: "digest",
+        read: |watch, value| set(&mut watch.digest, value::word(value)),
+        show: |watch| quoted(watch.digest.word()),
+    },
 ];
 
 /// Each `[[watch]]` only: what is accepted for one directory is not accepted for all.
@@ -416,6 +426,6 @@ mod tests {
         assert_eq!(closest("age_hours", known()), Some("age_minutes"));
         assert_eq!(closest("age", known()), Some("age_minutes"));
         assert_eq!(closest("recusive", known()), Some("recursive"));
-        assert_eq!(closest("trace", known()), None);
+        assert_eq!(closest("threads", known()), None);
     }
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::budget::Limits;
+use crate::digest::Algorithm;
 use crate::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Secrets, Staging, Verify};
 use crate::slim::policy::evidence::Options as EvidenceOptions;
 use crate::slim::policy::keep::Rules;
@@ -83,6 +84,10 @@ pub struct Watch {
     pub secrets: Secrets,
     /// How many times its size a compressed capture may expand to, beyond 1 GiB.
     pub max_expansion_ratio: u32,
+    /// Whether a trace is written of what is cut.
+    pub trace: bool,
+    /// Which digests are made of a capture before and after.
+    pub digest: Algorithm,
     /// Whether it is accepted that what watches the directory takes slimmed captures for new ones.
     pub reingest: Reingest,
 }
@@ -110,6 +115,8 @@ impl Default for Watch {
             hard_links: HardLinks::Skip,
             secrets: Secrets::Keep,
             max_expansion_ratio: MAX_EXPANSION_RATIO,
+            trace: false,
+            digest: Algorithm::None,
             reingest: Reingest::Refused,
         }
     }

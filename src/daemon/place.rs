@@ -67,6 +67,8 @@ impl Place {
             hard_links: watch.hard_links,
             secrets: watch.secrets,
             max_expansion_ratio: watch.max_expansion_ratio,
+            trace: watch.trace,
+            digest: watch.digest,
             marker_owner: watch.marker_owner.resolve(),
             min_free: settings.budget.min_free,
             check_only: false,

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{self, AgeFrom, Settings};
-use crate::report::{Failure, Figures};
+use crate::report::{Failure, Figures, Provenance};
 use crate::scan::{self, Selection};
 use crate::watch::State;
 
@@ -102,6 +102,7 @@ fn outcome(root: &Path, status: Status) -> Outcome {
         notes: Vec::new(),
         elapsed: Duration::ZERO,
         throttled: Duration::ZERO,
+        provenance: Provenance::default(),
     }
 }
 

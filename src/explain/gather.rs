@@ -291,7 +291,7 @@ impl Gathering {
 impl Sink for Gathering {
     fn judged(&mut self, judged: &Judged<'_>) {
         let packet = &judged.packet;
-        let tally = Tally::packet(packet.record.len() as u64, judged.new_record as u64);
+        let tally = Tally::packet(packet.record.len() as u64, judged.new_record.len() as u64);
         self.account.total += tally;
         let rule = match judged.verdict {
             Verdict::Cut { rule, .. } => Some(rule),

@@ -7,7 +7,10 @@
 mod judging;
 mod options;
 mod output;
+mod pass;
+mod trace;
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
@@ -18,28 +21,20 @@ use std::time::{Duration, Instant};
 
 use crate::alerts;
 use crate::budget::Budget;
-use crate::capture::compression::{Compression, Limit, Plain};
-use crate::capture::span::{PacketReader, Piece};
-use crate::capture::{self, LinkType, ReadError, Reader};
+use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::recover::Certainty;
-use crate::commit::{self, Original, Staging as StagingFile};
-use crate::input::{self, Capture, Gate, Leased, Source};
-use crate::report::{Failure, Figures, Note, Outcome, Skip, Status};
-use crate::slim::dissect;
-use crate::slim::policy::Policy;
+use crate::commit::{self, Original, Staging as StagingFile, Verified};
+use crate::digest::{Digester, Digests};
+use crate::input::{self, Capture, Gate, Leased};
+use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
 use crate::slim::policy::keep::Flows;
-use crate::slim::policy::whole::Whole;
-use crate::slim::verify::{self, Broken, Depth};
-use crate::slim::{Pass, Summary};
+use crate::slim::verify::Broken;
 use crate::words::Word;
 pub use judging::{Judging, UnderPolicy};
 pub use options::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
-use output::Output;
-
-/// How many bytes a compressed capture may expand to, however small it is.
-const ALWAYS_EXPANDED: u64 = 1 << 30;
+use trace::{Recorder, Traced};
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
@@ -91,6 +86,8 @@ enum Error {
     Repacked { position: u64 },
     #[error("verification failed: {0}")]
     Broken(#[from] Broken),
+    #[error("{digested} of {size} bytes of the capture went into its digest")]
+    Undigested { digested: u64, size: u64 },
     #[error("skipped")]
     Skip(Skip),
 }
@@ -124,6 +121,7 @@ pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool)
         notes: told.notes,
         elapsed: begun.elapsed(),
         throttled: told.throttled,
+        provenance: told.provenance,
     }
 }
 
@@ -212,39 +210,7 @@ struct Told {
     figures: Figures,
     notes: Vec<Note>,
     throttled: Duration,
-}
-
-/// A capture that is being read.
-struct Opened<'g> {
-    /// Whether the page cache held it before.
-    is_cached: bool,
-    compression: Option<Compression>,
-    reader: Reader<Plain<'g, Source<'g>>>,
-}
-
-/// What a pass over a capture found.
-struct Judged {
-    summary: Summary,
-    /// How long the output is, in bytes.
-    written: u64,
-    torn: Option<Note>,
-    /// Of all its interfaces.
-    link_types: Vec<LinkType>,
-}
-
-/// What is done with a capture under whichever policy.
-struct Stream<'a, 'o, 's, D: Disk, R> {
-    job: &'a Job<'a, D>,
-    reader: R,
-    output: Output<'o, 's, D>,
-}
-
-impl<D: Disk, R: PacketReader> UnderPolicy for Stream<'_, '_, '_, D, R> {
-    type Outcome = Result<Judged, Error>;
-
-    fn under<P: Policy>(self, policy: P) -> Self::Outcome {
-        self.job.stream(self.reader, policy, self.output)
-    }
+    provenance: Provenance,
 }
 
 /// Everything that one run needs.
@@ -302,24 +268,48 @@ impl<D: Disk> Job<'_, D> {
         told: &mut Told,
     ) -> Result<(), Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
-        let opened = self.open(&gate, self.options.secrets)?;
+        let digester = if self.options.check_only {
+            None
+        } else {
+            Digester::new(self.options.digest).map(RefCell::new)
+        };
+        let opened = self.open(&gate, self.options.secrets, digester.as_ref())?;
         if self.options.check_only {
-            return self.judge(opened, alerted, &gate, None::<&mut StagingFile<'_, D>>, told);
+            return self.judge(opened, alerted, &gate, None::<&mut StagingFile<'_, D>>, (), told);
         }
         self.leave_space(directory, leased.capture.identity.size)?;
         let markers =
             Markers::open(self.disk, directory, self.options.marker_owner).map_err(Error::Markers)?;
+        let traced = Traced {
+            name,
+            identity: leased.capture.identity,
+            link_type: opened.link_type(),
+        };
+        let mut recorder = Recorder::begin(self, markers.directory(), &traced)?;
         let mut staging = match self.options.staging {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
-        };
+        }
+        .digested(self.options.digest);
         if !opened.is_cached {
             staging.leave_no_trace_in_the_cache();
         }
-        self.judge(opened, alerted, &gate, Some(&mut staging), told)?;
+        match &mut recorder {
+            Some(recorder) => self.judge(opened, alerted, &gate, Some(&mut staging), recorder, told)?,
+            None => self.judge(opened, alerted, &gate, Some(&mut staging), (), told)?,
+        }
         let capture = leased.release();
         let mut identity = capture.identity;
-        if told.figures.bytes_out < told.figures.bytes_in {
+        let mut verified = if told.figures.bytes_out < told.figures.bytes_in {
+            Some(staging.finish()?)
+        } else {
+            None
+        };
+        let slimmed = verified.as_mut().and_then(Verified::digest);
+        told.provenance.digests = self.digests(digester, slimmed, &identity)?;
+        if let Some(verified) = verified {
+            let trace = self.end_trace(recorder, told)?;
+            let is_traced = trace.is_some();
             let attributes = capture.attributes.clone();
             let original = Original {
                 directory,
@@ -327,151 +317,65 @@ impl<D: Disk> Job<'_, D> {
                 identity,
                 attributes: &attributes,
             };
-            identity = staging
-                .finish()?
-                .commit(&original, || capture.lease().ok())?
+            identity = verified
+                .commit(&original, trace, || capture.lease().ok())?
                 .identity;
+            if !is_traced {
+                // One that stays tells by its figures that it is of another capture.
+                let _ = commit::forget_trace(self.disk, markers.directory(), name);
+            }
         }
         self.mark(&markers, name, &identity, told);
         Ok(())
     }
 
-    fn open<'g>(&'g self, gate: &'g Gate<'_>, secrets: Secrets) -> Result<Opened<'g>, Error> {
-        let source = Source::new(gate, self.options.io_mode == IoMode::Mmap, &self.order.progress);
-        let limit = Limit {
-            ratio: self.options.max_expansion_ratio.into(),
-            always: ALWAYS_EXPANDED,
+    /// The digests of the capture, which is `identity`, and of its slimmed form, which is the capture itself where it
+    /// was not replaced; `None` where none are wanted.
+    fn digests(
+        &self,
+        original: Option<RefCell<Digester>>,
+        slimmed: Option<String>,
+        identity: &Identity,
+    ) -> Result<Option<Digests>, Error> {
+        let Some(original) = original.map(RefCell::into_inner) else {
+            return Ok(None);
         };
-        let is_cached = source.residence().is_held();
-        let plain = Plain::open(source, limit)?;
-        Ok(Opened {
-            is_cached,
-            compression: plain.compression(),
-            reader: Reader::open(plain, secrets)?,
-        })
+        let (digested, size) = (original.bytes(), identity.size);
+        if digested != size {
+            return Err(Error::Undigested { digested, size });
+        }
+        let original = original.finish();
+        Ok(Some(Digests {
+            algorithm: self.options.digest.word().to_owned(),
+            slimmed: slimmed.unwrap_or_else(|| original.clone()),
+            original,
+        }))
     }
 
-    /// Takes every packet through the policy and, where there is one, into the staging file.
-    fn judge(
+    /// Ends the trace, if there is one, and notes how long it is.
+    fn end_trace<'d>(
         &self,
-        opened: Opened<'_>,
-        alerted: Vec<Arc<Flows>>,
-        gate: &Gate<'_>,
-        staging: Option<&mut StagingFile<'_, D>>,
+        recorder: Option<Recorder<'d, D>>,
         told: &mut Told,
-    ) -> Result<(), Error> {
-        let compression = opened.compression;
-        let output = Output::new(staging, compression, gate)?;
-        let judged = match opened.reader {
-            Reader::Pcap(reader) => self.by_policy(reader, alerted, output),
-            Reader::Pcapng(reader) => self.by_policy(reader, alerted, output),
+    ) -> Result<Option<Verified<StagingFile<'d, D>>>, Error> {
+        let Some(recorder) = recorder else {
+            return Ok(None);
         };
-        let judged = match judged {
-            Err(Error::Capture(capture::Error::Secrets { position })) => {
-                told.notes.push(Note::Secrets { position });
-                self.count(gate)
-            }
-            judged => judged,
-        };
-        told.throttled += gate.throttled();
-        let Judged {
-            summary,
-            written,
-            torn,
-            link_types,
-        } = judged?;
-        let Summary {
-            packets, truncated, ..
-        } = summary;
-        let (bytes_in, bytes_out) = match compression {
-            None => (summary.bytes_in, summary.bytes_out),
-            // To compress it better is no reason to write it anew.
-            Some(_) if truncated == 0 => (told.figures.bytes_in, told.figures.bytes_in),
-            Some(_) => (told.figures.bytes_in, written.min(told.figures.bytes_in)),
-        };
-        told.figures = Figures {
-            packets,
-            truncated,
-            bytes_in,
-            bytes_out,
-        };
-        told.notes.extend(torn);
-        let scope = self.options.judging.scope();
-        let mut unknown = link_types
-            .into_iter()
-            .filter(|&link_type| !dissect::knows(link_type, scope))
-            .peekable();
-        if unknown.peek().is_none() && truncated == 0 {
-            told.notes.push(Note::NothingToCut);
-        }
-        told.notes
-            .extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
-        Ok(())
-    }
-
-    /// Counts the packets of a capture of which everything stays.
-    fn count(&self, gate: &Gate<'_>) -> Result<Judged, Error> {
-        let output = Output::new(None, None, gate)?;
-        match self.open(gate, Secrets::Ignore)?.reader {
-            Reader::Pcap(reader) => self.stream(reader, Whole, output),
-            Reader::Pcapng(reader) => self.stream(reader, Whole, output),
-        }
-    }
-
-    fn by_policy<R: PacketReader>(
-        &self,
-        reader: R,
-        alerted: Vec<Arc<Flows>>,
-        output: Output<'_, '_, D>,
-    ) -> Result<Judged, Error> {
-        let stream = Stream {
-            job: self,
-            reader,
-            output,
-        };
-        self.options.judging.apply(alerted, stream)
-    }
-
-    fn stream<R: PacketReader, P: Policy>(
-        &self,
-        mut reader: R,
-        policy: P,
-        mut output: Output<'_, '_, D>,
-    ) -> Result<Judged, Error> {
-        let lengths = self.options.lengths;
-        let depth = match self.options.verify {
-            Verify::Full => Depth::Full,
-            Verify::Count => Depth::Headers,
-        };
-        let mut pass = Pass::new(policy, lengths, ());
-        let mut tail = None;
-        while let Some(piece) = reader.next_piece()? {
-            if let Piece::Tail(piece) = &piece {
-                tail.get_or_insert((piece.position, pass.summary().bytes_in));
-            }
-            output.append(
-                |out| pass.piece(&piece, out),
-                |out| verify::piece(&piece, out, P::SCOPE, lengths, depth).map_err(Error::from),
-            )?;
-        }
-        let written = output.finish()?;
-        let summary = pass.summary();
-        let torn = tail.map(|(position, whole)| Note::TornTail {
-            position,
-            bytes: summary.bytes_in - whole,
-        });
-        Ok(Judged {
-            summary,
-            written,
-            torn,
-            link_types: reader.link_types().collect(),
-        })
+        let digests = told.provenance.digests.as_ref();
+        let (trace, length, rest) = recorder.finish(self.options, &told.figures, &told.notes, digests)?;
+        // A stop is met where the capture is replaced, or comes too late.
+        let go_on = || !self.stop.load(Ordering::Relaxed);
+        told.throttled += self.budget.spend(rest as u64, go_on).unwrap_or_default();
+        told.provenance.trace_bytes = Some(length);
+        Ok(Some(trace))
     }
 
     /// Refuses where the staging file could fill the file system.
     fn leave_space(&self, directory: &Directory, size: u64) -> Result<(), Error> {
         let free = self.disk.free_space(directory).map_err(Error::Space)?;
-        let needed = size.saturating_add(self.options.min_free);
+        let needed = size
+            .saturating_add(trace::most_bytes(self.options, size))
+            .saturating_add(self.options.min_free);
         if free < needed {
             Err(Error::Full { free, needed })
         } else {
@@ -489,6 +393,7 @@ impl<D: Disk> Job<'_, D> {
             bytes_in: told.figures.bytes_in,
             bytes_out: identity.size,
             modified_ns: identity.modified,
+            digests: told.provenance.digests.clone(),
         };
         if let Err(error) = markers.write(name, &marker) {
             told.notes.push(Note::Unmarked(error.to_string()));

@@ -4,6 +4,7 @@
 
 use super::Judging;
 pub use crate::capture::Secrets;
+use crate::digest::Algorithm;
 use crate::slim::Lengths;
 use crate::words::Word;
 
@@ -85,6 +86,10 @@ pub struct Options {
     pub secrets: Secrets,
     /// How many times its size a compressed capture may expand to, beyond 1 GiB.
     pub max_expansion_ratio: u32,
+    /// Whether a trace is written of what is cut.
+    pub trace: bool,
+    /// Which digests are made of the capture before and after.
+    pub digest: Algorithm,
     /// User and group ids that own markers and their directory; `None` leaves them to this process.
     pub marker_owner: Option<(u32, u32)>,
     /// Free space, in bytes, that must remain on the file system in the worst case.

@@ -61,6 +61,11 @@ impl<'o, 's, D: Disk> Output<'o, 's, D> {
         self.put()
     }
 
+    /// What is asked before bytes are moved.
+    pub(super) fn gate(&self) -> &'o Gate<'o> {
+        self.gate
+    }
+
     /// Ends the output; gives its length in bytes.
     pub(super) fn finish(mut self) -> Result<u64, Error> {
         if let Some(packed) = &mut self.packed {

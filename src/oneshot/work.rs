@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
     use crate::cli::Slim;
-    use crate::report::{Figures, Skip};
+    use crate::report::{Figures, Provenance, Skip};
 
     fn outcome(capture: &str, status: Status) -> Outcome {
         let (capture, figures, none) = (PathBuf::from(capture), Figures::default(), Duration::ZERO);
@@ -186,6 +186,7 @@ mod tests {
             notes: Vec::new(),
             elapsed: none,
             throttled: none,
+            provenance: Provenance::default(),
         }
     }
 

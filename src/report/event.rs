@@ -50,6 +50,7 @@ fn told(outcome: &Outcome, level: Level) {
             (kind, "failed", Some(printable_text(reason)))
         }
     };
+    let digests = outcome.provenance.digests.as_ref();
     macro_rules! event {
         ($level:expr) => {
             tell!(
@@ -65,7 +66,11 @@ fn told(outcome: &Outcome, level: Level) {
                     pcap_bytes_in = outcome.figures.bytes_in,
                     pcap_bytes_out = outcome.figures.bytes_out,
                     pcap_elapsed_ms = text::milliseconds(outcome.elapsed),
-                    pcap_throttled_ms = text::milliseconds(outcome.throttled)
+                    pcap_throttled_ms = text::milliseconds(outcome.throttled),
+                    pcap_trace_bytes = outcome.provenance.trace_bytes,
+                    pcap_digest_algorithm = digests.map(|digests| digests.algorithm.as_str()),
+                    pcap_digest_original = digests.map(|digests| digests.original.as_str()),
+                    pcap_digest_slimmed = digests.map(|digests| digests.slimmed.as_str())
                 ],
                 "{}",
                 line(outcome)

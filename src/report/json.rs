@@ -10,6 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Outcome, Report, Skip, Status, text};
+use crate::digest::Digests;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -50,6 +51,8 @@ struct File<'a> {
     elapsed_ms: u64,
     throttled_ms: u64,
     policy: &'a str,
+    trace_bytes: Option<u64>,
+    digests: Option<&'a Digests>,
     notes: Vec<String>,
     error: Option<&'a str>,
 }
@@ -114,6 +117,8 @@ impl<'a> From<&'a Outcome> for File<'a> {
             elapsed_ms: text::milliseconds(outcome.elapsed),
             throttled_ms: text::milliseconds(outcome.throttled),
             policy: outcome.policy,
+            trace_bytes: outcome.provenance.trace_bytes,
+            digests: outcome.provenance.digests.as_ref(),
             notes: outcome.notes.iter().map(text::note).collect(),
             error,
         }
@@ -188,7 +193,7 @@ mod tests {
                 "files": [{
                     "file": "/captures/a.pcap", "status": "ok", "in_pkts": 5_120_331, "truncated": 3_902_115,
                     "kept": 1_218_216, "in_bytes": 4_290_000_000_u64, "out_bytes": 970_000_000,
-                    "elapsed_ms": 41_200, "error": null, "throttled_ms": 38_000, "policy": "reference",
+                    "elapsed_ms": 41_200, "error": null, "throttled_ms": 38_000, "policy": "reference", "trace_bytes": null, "digests": null,
                     "notes": ["link type 113 is not understood yet: every frame kept whole"],
                 }],
             })

@@ -14,6 +14,7 @@ mod text;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::digest::Digests;
 use crate::words::Word;
 
 pub use event::with_causes;
@@ -40,6 +41,17 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// How much of `elapsed` was spent waiting for the budget.
     pub throttled: Duration,
+    /// What was left for whoever asks later what the capture was.
+    pub provenance: Provenance,
+}
+
+/// What tells later what a slimmed capture was, and whether it still is what was left of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Size of the trace in bytes, where one was written.
+    pub trace_bytes: Option<u64>,
+    /// Digests before and after, where they were asked for.
+    pub digests: Option<Digests>,
 }
 
 /// The three outcomes; `Slimmed` covers a capture in which there was nothing to cut.
@@ -226,6 +238,7 @@ mod tests {
             notes: Vec::new(),
             elapsed: Duration::from_millis(41_200),
             throttled: Duration::from_secs(38),
+            provenance: Provenance::default(),
         }
     }
 

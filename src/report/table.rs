@@ -152,6 +152,15 @@ fn totals(report: &Report) -> String {
             saved(before, after)
         );
     }
+    let traces = report
+        .outcomes
+        .iter()
+        .filter_map(|one| one.provenance.trace_bytes);
+    let (traces, bytes) = traces.fold((0, 0), |(traces, bytes), one| (traces + 1, bytes + one));
+    if traces > 0 {
+        let word = if traces == 1 { "trace" } else { "traces" };
+        let _ = write!(line, ", {} {word} of {}", text::count(traces), text::size(bytes));
+    }
     format!("{line}, {}\n", text::time(report.elapsed))
 }
 
@@ -277,6 +286,16 @@ failed:
         both.push(slimmed("b.pcap"));
         assert!(!render(&report(both), None).contains("hint"));
         assert!(!render(&report(vec![outcome("c", failed("torn"))]), None).contains("hint"));
+    }
+
+    #[test]
+    fn the_totals_say_what_traces_take() {
+        let mut traced = slimmed("a.pcap");
+        traced.provenance.trace_bytes = Some(9_100_000);
+        assert!(
+            render(&report(vec![traced, slimmed("b.pcap")]), None)
+                .ends_with(": 8.58 GB -> 1.94 GB, 77.4 % saved, 1 trace of 9.10 MB, 82.4 s\n")
+        );
     }
 
     #[test]

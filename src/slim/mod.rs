@@ -60,8 +60,8 @@ pub struct Judged<'a> {
     pub new_position: u64,
     /// How many bytes of its frame are left.
     pub new_length: usize,
-    /// How long its record is in the slimmed capture, in bytes.
-    pub new_record: usize,
+    /// Its record there, header included.
+    pub new_record: &'a [u8],
 }
 
 /// Follows every verdict of a pass. `()` follows nothing, at no cost.
@@ -116,6 +116,16 @@ impl<P: Policy, S: Sink> Pass<P, S> {
         }
     }
 
+    /// The sink, for whoever takes from it what it made of the packets so far.
+    pub fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// Ends the pass; what is left is its sink.
+    pub fn into_sink(self) -> S {
+        self.sink
+    }
+
     /// The slimmed form of `span`, appended to `out`: never longer, and as many packets.
     pub fn span<L: Layout>(&mut self, span: &Span<'_, L>, out: &mut Vec<u8>) {
         let begun_at = out.len();
@@ -127,14 +137,14 @@ impl<P: Policy, S: Sink> Pass<P, S> {
             let at = usize::try_from(packet.position - span.position).unwrap_or(usize::MAX);
             let mut new_position = begun_position + (out.len() - begun_at + at - run) as u64;
             let mut new_length = packet.frame.len();
-            let mut new_record = packet.record.len();
+            let mut new_record = packet.record;
             if let Some(cut) = &cut {
                 out.extend_from_slice(span.bytes.get(run..at).unwrap_or_default());
                 let begin = out.len();
                 new_position = begun_position + (begin - begun_at) as u64;
                 new_length = cut.end;
                 rewrite::append(span.layout, &packet, cut, P::SCOPE, self.lengths, out);
-                new_record = out.len() - begin;
+                new_record = out.get(begin..).unwrap_or_default();
                 self.summary.truncated += 1;
                 run = at + packet.record.len();
             }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use pcap_slim::capture::span::PacketReader;
 use pcap_slim::capture::{self, Reader};
+use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{
     HardLinks, IoMode, Judging, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify,
 };
@@ -99,6 +100,8 @@ pub(crate) fn options() -> Options {
         hard_links: HardLinks::Skip,
         secrets: Secrets::Keep,
         max_expansion_ratio: MAX_EXPANSION_RATIO,
+        trace: false,
+        digest: Algorithm::None,
         marker_owner: None,
         min_free: 0,
         check_only: false,

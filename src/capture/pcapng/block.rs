@@ -16,11 +16,11 @@ use super::{HEADER, TRAILER, kind, option, padded};
 
 /// Where the frame begins in an enhanced and in an obsolete packet block.
 const FRAME: usize = HEADER + 20;
-/// Where the two halves of the timestamp begin in them.
-const TIMESTAMP: usize = 12;
 /// Where the captured length and the length on the wire stand in them.
 const CAPTURED: Range<usize> = 20..24;
 const WIRE: Range<usize> = 24..28;
+/// Where the timestamp stands in an enhanced or obsolete packet block, the upper half first.
+const TIMESTAMP: usize = HEADER + 4;
 /// Where the frame begins in a simple packet block.
 const SIMPLE_FRAME: usize = HEADER + 4;
 /// Where its length on the wire stands.
@@ -149,7 +149,13 @@ impl SpanLayout for Layout<'_> {
     fn packet(self, position: u64, record: &[u8]) -> Option<Packet<'_>> {
         let kind = self.u32(record, 0).filter(|&kind| is_packet(kind))?;
         let (interface, frame) = self.frame(kind, record)?;
-        let wire = if kind == kind::SIMPLE { SIMPLE_WIRE } else { WIRE };
+        let (wire, time_ns) = if kind == kind::SIMPLE {
+            (SIMPLE_WIRE, 0)
+        } else {
+            let halves = (self.u32(record, TIMESTAMP)?, self.u32(record, TIMESTAMP + 4)?);
+            let timestamp = u64::from(halves.0) << 32 | u64::from(halves.1);
+            (WIRE, interface.time_ns(timestamp))
+        };
         Some(Packet {
             position,
             record,
@@ -157,6 +163,7 @@ impl SpanLayout for Layout<'_> {
             wire_length: self.u32(record, wire.start)?,
             snaplen: interface.snaplen,
             link_type: interface.link_type,
+            time_ns,
         })
     }
 
@@ -192,16 +199,6 @@ impl SpanLayout for Layout<'_> {
             field.copy_from_slice(&self.order.bytes(length));
         }
         frame
-    }
-
-    fn time(self, packet: &Packet<'_>) -> Option<Duration> {
-        let kind = self.kind(packet);
-        let high = self
-            .u32(packet.record, TIMESTAMP)
-            .filter(|_| kind != kind::SIMPLE)?;
-        let low = self.u32(packet.record, TIMESTAMP + 4)?;
-        let (interface, _) = self.frame(kind, packet.record)?;
-        interface.time(u64::from(high) << 32 | u64::from(low))
     }
 
     fn stamp(self, record: &mut [u8], time: Duration) {

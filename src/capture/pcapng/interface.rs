@@ -18,8 +18,10 @@ const OFFSET: u16 = 14;
 const POWER_OF_TWO: u8 = 0x80;
 /// Timestamps count microseconds where nothing else is said.
 const MICROSECONDS: u8 = 6;
+const NANOSECONDS: u8 = 9;
 
-const NANOSECONDS: u128 = 1_000_000_000;
+/// How many nanoseconds a second has.
+const SECOND: u128 = 1_000_000_000;
 
 /// One interface of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,21 @@ impl Interface {
         Some(interface)
     }
 
+    /// What a timestamp of this interface means, in nanoseconds since the epoch; 0 where that is no such number.
+    #[inline]
+    #[must_use]
+    pub fn time_ns(&self, timestamp: u64) -> u64 {
+        // Asked for each packet, and nearly always one of these.
+        match (self.resolution, self.offset) {
+            (MICROSECONDS, 0) => timestamp.saturating_mul(1000),
+            (NANOSECONDS, 0) => timestamp,
+            _ => self
+                .time(timestamp)
+                .and_then(|time| u64::try_from(time.as_nanos()).ok())
+                .unwrap_or_default(),
+        }
+    }
+
     /// The timestamp of this interface that means `time`, since the epoch, or the nearest that there is.
     #[must_use]
     pub fn ticks(&self, time: Duration) -> u64 {
@@ -67,11 +84,7 @@ impl Interface {
         let Ok(seconds) = u128::try_from(seconds) else {
             return 0;
         };
-        let fraction = |units: u128| {
-            units
-                .checked_mul(time.subsec_nanos().into())
-                .map(|n| n / NANOSECONDS)
-        };
+        let fraction = |units: u128| units.checked_mul(time.subsec_nanos().into()).map(|n| n / SECOND);
         let ticks = self.units().and_then(|units| {
             let whole = seconds.checked_mul(units)?;
             whole.checked_add(fraction(units)?)
@@ -96,9 +109,7 @@ impl Interface {
         let (seconds, nanoseconds) = match self.units() {
             Some(units) => {
                 let fraction = u128::from(timestamp) % units;
-                let nanoseconds = fraction
-                    .checked_mul(NANOSECONDS)
-                    .map_or(0, |scaled| scaled / units);
+                let nanoseconds = fraction.checked_mul(SECOND).map_or(0, |scaled| scaled / units);
                 (u128::from(timestamp) / units, nanoseconds)
             }
             None => (0, 0),

@@ -1,0 +1,222 @@
+//! The packets of one capture on their way: opened whatever the container, judged, verified and handed to the output.
+//!
+//! Apart from the rest of the job because here types meet: each container and each policy has a loop of its own, made
+//! by the compiler. What comes before (markers, leases) and after (the commit) is the same for all of them and not here.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::output::Output;
+use super::trace::Follow;
+use super::{Error, IoMode, Job, Secrets, StagingFile, Told, UnderPolicy, Verify};
+use crate::capture::compression::{Compression, Limit, Plain};
+use crate::capture::span::{PacketReader, Piece};
+use crate::capture::{self, LinkType, Reader};
+use crate::commit::disk::Disk;
+use crate::digest::Digester;
+use crate::input::{Gate, Source};
+use crate::report::{Figures, Note};
+use crate::slim::dissect;
+use crate::slim::policy::Policy;
+use crate::slim::policy::keep::Flows;
+use crate::slim::policy::whole::Whole;
+use crate::slim::verify::{self, Depth};
+use crate::slim::{Pass, Summary};
+
+/// How many bytes a compressed capture may expand to, however small it is.
+const ALWAYS_EXPANDED: u64 = 1 << 30;
+
+/// A capture that is being read.
+pub(super) struct Opened<'g> {
+    /// Whether the page cache held it before.
+    pub(super) is_cached: bool,
+    compression: Option<Compression>,
+    reader: Reader<Plain<'g, Source<'g>>>,
+    digester: Option<&'g RefCell<Digester>>,
+}
+
+impl Opened<'_> {
+    /// What every frame begins with, where the container says it once for all of them.
+    pub(super) fn link_type(&self) -> Option<LinkType> {
+        match &self.reader {
+            Reader::Pcap(reader) => Some(reader.layout().link_type),
+            Reader::Pcapng(_) => None,
+        }
+    }
+}
+
+/// What a pass over a capture found.
+struct Judged {
+    summary: Summary,
+    /// How long the output is, in bytes.
+    written: u64,
+    torn: Option<Note>,
+    /// Of all its interfaces.
+    link_types: Vec<LinkType>,
+}
+
+/// What is done with a capture under whichever policy.
+struct Stream<'a, 'o, 's, D: Disk, R, F> {
+    job: &'a Job<'a, D>,
+    reader: R,
+    output: Output<'o, 's, D>,
+    follow: F,
+}
+
+impl<D: Disk, R: PacketReader, F: Follow> UnderPolicy for Stream<'_, '_, '_, D, R, F> {
+    type Outcome = Result<Judged, Error>;
+
+    fn under<P: Policy>(self, policy: P) -> Self::Outcome {
+        self.job.stream(self.reader, policy, self.output, self.follow)
+    }
+}
+
+impl<D: Disk> Job<'_, D> {
+    /// Opens the capture behind `gate`, through its compression; `digester` gets every byte of the file.
+    pub(super) fn open<'g>(
+        &'g self,
+        gate: &'g Gate<'_>,
+        secrets: Secrets,
+        digester: Option<&'g RefCell<Digester>>,
+    ) -> Result<Opened<'g>, Error> {
+        let is_mapped = self.options.io_mode == IoMode::Mmap;
+        let source = Source::new(gate, is_mapped, &self.order.progress).digested(digester);
+        let limit = Limit {
+            ratio: self.options.max_expansion_ratio.into(),
+            always: ALWAYS_EXPANDED,
+        };
+        let is_cached = source.residence().is_held();
+        let plain = Plain::open(source, limit)?;
+        Ok(Opened {
+            is_cached,
+            compression: plain.compression(),
+            reader: Reader::open(plain, secrets)?,
+            digester,
+        })
+    }
+
+    /// Takes every packet through the policy and, where there is one, into the staging file.
+    pub(super) fn judge(
+        &self,
+        opened: Opened<'_>,
+        alerted: Vec<Arc<Flows>>,
+        gate: &Gate<'_>,
+        staging: Option<&mut StagingFile<'_, D>>,
+        follow: impl Follow,
+        told: &mut Told,
+    ) -> Result<(), Error> {
+        let (compression, digester) = (opened.compression, opened.digester);
+        let output = Output::new(staging, compression, gate)?;
+        let judged = match opened.reader {
+            Reader::Pcap(reader) => self.by_policy(reader, alerted, output, follow),
+            Reader::Pcapng(reader) => self.by_policy(reader, alerted, output, follow),
+        };
+        let judged = match judged {
+            Err(Error::Capture(capture::Error::Secrets { position })) => {
+                told.notes.push(Note::Secrets { position });
+                self.count(gate, digester)
+            }
+            judged => judged,
+        };
+        told.throttled += gate.throttled();
+        let Judged {
+            summary,
+            written,
+            torn,
+            link_types,
+        } = judged?;
+        let Summary {
+            packets, truncated, ..
+        } = summary;
+        let (bytes_in, bytes_out) = match compression {
+            None => (summary.bytes_in, summary.bytes_out),
+            // To compress it better is no reason to write it anew.
+            Some(_) if truncated == 0 => (told.figures.bytes_in, told.figures.bytes_in),
+            Some(_) => (told.figures.bytes_in, written.min(told.figures.bytes_in)),
+        };
+        told.figures = Figures {
+            packets,
+            truncated,
+            bytes_in,
+            bytes_out,
+        };
+        told.notes.extend(torn);
+        let scope = self.options.judging.scope();
+        let mut unknown = link_types
+            .into_iter()
+            .filter(|&link_type| !dissect::knows(link_type, scope))
+            .peekable();
+        if unknown.peek().is_none() && truncated == 0 {
+            told.notes.push(Note::NothingToCut);
+        }
+        told.notes
+            .extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
+        Ok(())
+    }
+
+    /// Counts the packets of a capture of which everything stays. It is read from its beginning once more.
+    fn count(&self, gate: &Gate<'_>, digester: Option<&RefCell<Digester>>) -> Result<Judged, Error> {
+        if let (Some(digester), Some(anew)) = (digester, Digester::new(self.options.digest)) {
+            digester.replace(anew);
+        }
+        let output = Output::new(None, None, gate)?;
+        match self.open(gate, Secrets::Ignore, digester)?.reader {
+            Reader::Pcap(reader) => self.stream(reader, Whole, output, ()),
+            Reader::Pcapng(reader) => self.stream(reader, Whole, output, ()),
+        }
+    }
+
+    fn by_policy<R: PacketReader>(
+        &self,
+        reader: R,
+        alerted: Vec<Arc<Flows>>,
+        output: Output<'_, '_, D>,
+        follow: impl Follow,
+    ) -> Result<Judged, Error> {
+        let stream = Stream {
+            job: self,
+            reader,
+            output,
+            follow,
+        };
+        self.options.judging.apply(alerted, stream)
+    }
+
+    fn stream<R: PacketReader, P: Policy>(
+        &self,
+        mut reader: R,
+        policy: P,
+        mut output: Output<'_, '_, D>,
+        follow: impl Follow,
+    ) -> Result<Judged, Error> {
+        let lengths = self.options.lengths;
+        let depth = match self.options.verify {
+            Verify::Full => Depth::Full,
+            Verify::Count => Depth::Headers,
+        };
+        let mut pass = Pass::new(policy, lengths, follow);
+        let mut tail = None;
+        while let Some(piece) = reader.next_piece()? {
+            if let Piece::Tail(piece) = &piece {
+                tail.get_or_insert((piece.position, pass.summary().bytes_in));
+            }
+            output.append(
+                |out| pass.piece(&piece, out),
+                |out| verify::piece(&piece, out, P::SCOPE, lengths, depth).map_err(Error::from),
+            )?;
+            pass.sink_mut().settle(output.gate())?;
+        }
+        let written = output.finish()?;
+        let summary = pass.summary();
+        let torn = tail.map(|(position, whole)| Note::TornTail {
+            position,
+            bytes: summary.bytes_in - whole,
+        });
+        Ok(Judged {
+            summary,
+            written,
+            torn,
+            link_types: reader.link_types().collect(),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Where packets are: positions in the original to positions in the slimmed capture, and the other way.
+//!
+//! Any number of positions in one go, from the command line and from a file or standard input; each chunk of the trace
+//! that holds one is read once. Answers come in the order of the questions.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::show::rule_name;
+use super::{DONE, Error, FAILED, Form, open};
+use crate::report::{count, document};
+use crate::trace::{Located, Side};
+
+/// One answer for a program.
+#[derive(Serialize)]
+struct Answer {
+    side: &'static str,
+    asked: u64,
+    packet: Option<u64>,
+    old: Option<u64>,
+    new: Option<u64>,
+    is_begin: Option<bool>,
+    bytes_cut: Option<u64>,
+    rule: Option<String>,
+}
+
+pub(super) fn run(
+    file: &Path,
+    positions: &[(Side, u64)],
+    batch: Option<&(PathBuf, Side)>,
+    form: Form,
+    out: &mut impl Write,
+) -> Result<u8, Error> {
+    let mut asked = positions.to_vec();
+    if let Some((path, side)) = batch {
+        let from_file = if path.as_os_str() == "-" {
+            read(io::stdin().lock())?
+        } else {
+            read(BufReader::new(File::open(path).map_err(Error::Batch)?))?
+        };
+        asked.extend(from_file.into_iter().map(|position| (*side, position)));
+    }
+    let mut reader = open::trace(file)?;
+    let mut found: Vec<Option<Located>> = vec![None; asked.len()];
+    for side in [Side::Old, Side::New] {
+        let of_side = asked.iter().enumerate().filter(|(_, (asked, _))| *asked == side);
+        let (places, positions): (Vec<usize>, Vec<u64>) =
+            of_side.map(|(place, (_, position))| (place, *position)).unzip();
+        let located = reader.locate_all(side, &positions)?;
+        for (place, located) in places.into_iter().zip(located) {
+            if let Some(slot) = found.get_mut(place) {
+                *slot = located;
+            }
+        }
+    }
+    let answers: Vec<Answer> = asked.iter().zip(&found).map(answer).collect();
+    let text = match form {
+        Form::Table => table(&answers),
+        Form::Json => document(&answers),
+        Form::Csv => csv(&answers),
+    };
+    out.write_all(text.as_bytes()).map_err(Error::Answer)?;
+    Ok(if found.iter().all(Option::is_some) {
+        DONE
+    } else {
+        FAILED
+    })
+}
+
+/// One position a line; empty lines are passed over.
+fn read(lines: impl BufRead) -> Result<Vec<u64>, Error> {
+    let mut positions = Vec::new();
+    for (index, line) in lines.lines().enumerate() {
+        let line = line.map_err(Error::Batch)?;
+        if !line.trim().is_empty() {
+            let number = line.trim().parse();
+            positions.push(number.map_err(|_| Error::NotANumber { line: index + 1 })?);
+        }
+    }
+    Ok(positions)
+}
+
+fn answer(((side, asked), found): (&(Side, u64), &Option<Located>)) -> Answer {
+    Answer {
+        side: if *side == Side::Old { "old" } else { "new" },
+        asked: *asked,
+        packet: found.map(|found| found.packet),
+        old: found.map(|found| found.old),
+        new: found.map(|found| found.new),
+        is_begin: found.map(|found| found.is_begin),
+        bytes_cut: found.map(|found| found.cut),
+        rule: found.map(|found| rule_name(found.rule)),
+    }
+}
+
+fn table(answers: &[Answer]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["asked", "packet", "old", "new", "bytes cut", "rule"]);
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
+    table.add_rows(answers.iter().map(|answer| {
+        let place = match answer.is_begin {
+            Some(true) => "",
+            Some(false) => " (within the packet)",
+            None => " (no packet is there)",
+        };
+        [
+            format!("{} {}", answer.side, count(answer.asked)),
+            number(answer.packet),
+            number(answer.old),
+            number(answer.new),
+            number(answer.bytes_cut),
+            format!("{}{place}", answer.rule.as_deref().unwrap_or("-")),
+        ]
+    }));
+    for column in table.column_iter_mut().take(5) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{}\n", table.trim_fmt())
+}
+
+fn csv(answers: &[Answer]) -> String {
+    let mut text = "side,asked,packet,old,new,is_begin,bytes_cut,rule\r\n".to_owned();
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    for answer in answers {
+        let _ = write!(
+            text,
+            "{},{},{},{},{},{},{},{}\r\n",
+            answer.side,
+            answer.asked,
+            number(answer.packet),
+            number(answer.old),
+            number(answer.new),
+            answer.is_begin.map(|begin| begin.to_string()).unwrap_or_default(),
+            number(answer.bytes_cut),
+            answer.rule.as_deref().unwrap_or_default()
+        );
+    }
+    text
+}

@@ -1,0 +1,592 @@
+//! Reads a trace: finds the chunks by its footer, and unpacks one at a time, everything verified first.
+//!
+//! What is read is bounded by the file: no length in it is believed before it is known to lie within the file, and no
+//! chunk unpacks to more than a chunk can hold. Looking positions up is in `locate`; traces without an end are in `scan`.
+
+use std::fmt;
+use std::io;
+
+use super::Error;
+use super::block::{HEAD, Head, Unpacker};
+use super::columns;
+use super::error::damaged;
+use super::footer;
+use super::format::{
+    END, END_MAGIC, END_VERSION, Event, Header, Kind, MAGIC, MOST_HEADER, MOST_POSTSCRIPT, PREAMBLE, VERSION,
+};
+use crate::slim::policy::Rule;
+
+/// Where a trace is read from.
+pub trait Storage {
+    /// How long it is, in bytes. It does not change.
+    fn size(&self) -> u64;
+
+    /// Fills `bytes` from `position` on.
+    ///
+    /// # Errors
+    /// What the storage says; also where it ends before `bytes` is full.
+    fn read_at(&self, position: u64, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+impl Storage for &[u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, position: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let begin = usize::try_from(position).unwrap_or(usize::MAX);
+        let source = self.get(begin..begin.saturating_add(bytes.len()));
+        bytes.copy_from_slice(source.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// What is known of a chunk's packets without unpacking it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Where the first record begins in the original.
+    pub old_first: u64,
+    /// Where the last one begins.
+    pub old_last: u64,
+    /// Where the last one ends.
+    pub old_end: u64,
+    /// The same in the slimmed capture.
+    pub new_first: u64,
+    /// Where the last one begins there.
+    pub new_last: u64,
+    /// Where the last one ends there.
+    pub new_end: u64,
+    /// The earliest timestamp, in nanoseconds since the epoch.
+    pub time_first: u64,
+    /// The latest.
+    pub time_last: u64,
+    /// How many packets were cut.
+    pub cut: u64,
+}
+
+impl Statistics {
+    /// Of no packet yet; the first will be here.
+    pub(super) fn beginning_at(old: u64, new: u64, time: u64) -> Self {
+        Self {
+            old_first: old,
+            new_first: new,
+            time_first: time,
+            time_last: time,
+            ..Self::default()
+        }
+    }
+
+    /// Counts a packet, by where its record begins and ends before and after.
+    #[inline]
+    pub(super) fn add(&mut self, old: (u64, u64), new: (u64, u64), time: u64, is_cut: bool) {
+        (self.old_last, self.old_end) = old;
+        (self.new_last, self.new_end) = new;
+        self.time_first = self.time_first.min(time);
+        self.time_last = self.time_last.max(time);
+        self.cut += u64::from(is_cut);
+    }
+
+    /// As it stands in the footer: nine u64.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let Self {
+            old_first,
+            old_last,
+            old_end,
+            new_first,
+            new_last,
+            new_end,
+            time_first,
+            time_last,
+            cut,
+        } = self;
+        let fields = [
+            old_first, old_last, old_end, new_first, new_last, new_end, time_first, time_last, cut,
+        ];
+        fields.iter().flat_map(|field| field.to_le_bytes()).collect()
+    }
+
+    /// Reads what begins with [`Statistics::to_bytes`]; `None` where it is shorter or contradicts itself.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let fields: Vec<u64> = bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|field| u64::from_le_bytes(*field))
+            .collect();
+        let [
+            old_first,
+            old_last,
+            old_end,
+            new_first,
+            new_last,
+            new_end,
+            time_first,
+            time_last,
+            cut,
+            ..,
+        ] = *fields
+        else {
+            return None;
+        };
+        let rises = |first, last, end| first <= last && last < end;
+        (rises(old_first, old_last, old_end) && rises(new_first, new_last, new_end)).then_some(Self {
+            old_first,
+            old_last,
+            old_end,
+            new_first,
+            new_last,
+            new_end,
+            time_first,
+            time_last,
+            cut,
+        })
+    }
+
+    /// Whether all of it lies before `next`.
+    pub(super) fn is_before(&self, next: &Self) -> bool {
+        self.old_end <= next.old_first && self.new_end <= next.new_first
+    }
+}
+
+/// A chunk: where its columns are, and what is known of its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    /// How many packets.
+    pub rows: usize,
+    /// How many packets come before it.
+    pub first_row: u64,
+    /// What is known of them.
+    pub statistics: Statistics,
+    begin: u64,
+    ends: [u64; Kind::COLUMNS.len()],
+    columns: usize,
+}
+
+impl Chunk {
+    pub(super) fn new(
+        rows: usize,
+        first_row: u64,
+        begin: u64,
+        ends: [u64; Kind::COLUMNS.len()],
+        columns: usize,
+        statistics: Statistics,
+    ) -> Self {
+        Self {
+            rows,
+            first_row,
+            statistics,
+            begin,
+            ends,
+            columns,
+        }
+    }
+
+    /// Where its last block ends.
+    pub(super) fn end(&self) -> u64 {
+        let last = self.ends.get(..self.columns).and_then(<[u64]>::last);
+        last.copied().unwrap_or(self.begin)
+    }
+
+    /// Where the block of a column begins and ends; `None` for one that it does not have.
+    fn block(&self, column: Kind) -> Option<(u64, u64)> {
+        let begins = std::iter::once(self.begin).chain(self.ends);
+        begins
+            .zip(self.ends)
+            .zip(Kind::COLUMNS)
+            .take(self.columns)
+            .find_map(|(block, kind)| (kind == column).then_some(block))
+    }
+}
+
+/// The packets of a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// How many packets come before the first.
+    pub first_row: u64,
+    /// Where each record begins in the original.
+    pub old: Vec<u64>,
+    /// And in the slimmed capture.
+    pub new: Vec<u64>,
+    /// The number of the rule that cut it; 0 where it was kept.
+    pub rules: Vec<u8>,
+    /// How many bytes were cut.
+    pub cut: Vec<u64>,
+    /// The lowest byte of each slimmed record's CRC32C, where the trace has them.
+    pub checks: Option<Vec<u8>>,
+    old_end: u64,
+}
+
+/// One packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Its number, counted from 1 as analysers do.
+    pub packet: u64,
+    /// Where its record begins in the original.
+    pub old: u64,
+    /// Where it begins in the slimmed capture.
+    pub new: u64,
+    /// How long its record was, its header included; with what lies between it and the next one, if anything does.
+    pub before: u64,
+    /// How many bytes of it were cut.
+    pub cut: u64,
+    /// The number of the rule that cut it; 0 where it was kept.
+    pub rule: u8,
+}
+
+impl Row {
+    /// The rule that cut it, where this version knows it.
+    #[must_use]
+    pub fn rule(&self) -> Option<Rule> {
+        Rule::from_number(self.rule)
+    }
+}
+
+impl Rows {
+    /// The packets, in file order.
+    pub fn iter(&self) -> impl Iterator<Item = Row> {
+        (0..self.old.len()).filter_map(|index| self.row(index))
+    }
+
+    /// The packet at `index` in this chunk.
+    #[must_use]
+    pub fn row(&self, index: usize) -> Option<Row> {
+        let old = *self.old.get(index)?;
+        let next = self.old.get(index + 1).copied().unwrap_or(self.old_end);
+        Some(Row {
+            packet: self.first_row + index as u64 + 1,
+            old,
+            new: *self.new.get(index)?,
+            before: next - old,
+            cut: *self.cut.get(index)?,
+            rule: *self.rules.get(index)?,
+        })
+    }
+}
+
+/// A trace that is open.
+pub struct Reader<S> {
+    storage: S,
+    header: Header,
+    chunks: Vec<Chunk>,
+    events: Vec<Event>,
+    torn: Option<Error>,
+    block: Vec<u8>,
+    raw: Vec<u8>,
+    unpacker: Unpacker,
+}
+
+impl<S> fmt::Debug for Reader<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reader")
+            .field("header", &self.header)
+            .field("chunks", &self.chunks.len())
+            .field("events", &self.events)
+            .field("torn", &self.torn)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Storage> Reader<S> {
+    /// Opens a whole trace: header, footer and events are read and verified.
+    ///
+    /// # Errors
+    /// [`Error::NoEnd`] for a trace without its end, which [`Reader::scan`] reads; any other where it is no trace or
+    /// damaged.
+    pub fn open(storage: S) -> Result<Self, Error> {
+        let (mut reader, (header_checksum, header_length)) = Self::begin(storage)?;
+        let first = PREAMBLE as u64 + header_length;
+        let (postscript, end) = reader.postscript()?;
+        if postscript.header != PREAMBLE as u64 || postscript.header_checksum != header_checksum {
+            return Err(damaged(PREAMBLE as u64, "header", "does not have its checksum"));
+        }
+        let layout_length = end
+            .checked_sub(postscript.layout)
+            .filter(|_| postscript.events >= first);
+        let layout_length = layout_length.filter(|_| postscript.events <= postscript.layout);
+        let layout_length =
+            layout_length.ok_or_else(|| damaged(end, "postscript", "has offsets that do not go together"))?;
+        let layout = reader.bytes(postscript.layout, layout_length)?;
+        if crc32c::crc32c(&layout) != postscript.layout_checksum {
+            return Err(damaged(postscript.layout, "footer", "does not have its checksum"));
+        }
+        reader.chunks = footer::read_layout(&layout, postscript.layout, first, postscript.events)?;
+        reader.read_events(postscript.events, postscript.layout)?;
+        Ok(reader)
+    }
+
+    /// Reads preamble and header; gives the header's checksum and length with them.
+    pub(super) fn begin(storage: S) -> Result<(Self, (u32, u64)), Error> {
+        let size = storage.size();
+        let mut preamble = [0; PREAMBLE];
+        if size < PREAMBLE as u64 {
+            return Err(Error::NotATrace);
+        }
+        read(&storage, 0, &mut preamble)?;
+        let [m0, m1, m2, m3, m4, m5, m6, m7, v0, v1, v2, v3, l0, l1, l2, l3] = preamble;
+        if [m0, m1, m2, m3, m4, m5, m6, m7] != MAGIC {
+            return Err(Error::NotATrace);
+        }
+        let version = u32::from_le_bytes([v0, v1, v2, v3]);
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        let length = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+        let at = PREAMBLE as u64;
+        if length > MOST_HEADER as u64 || length > size - at {
+            return Err(damaged(at, "header", "claims more bytes than there are"));
+        }
+        let mut header = vec![0; usize::try_from(length).unwrap_or_default()];
+        read(&storage, at, &mut header)?;
+        let checksum = crc32c::crc32c(&header);
+        let header = ciborium::from_reader(header.as_slice())
+            .map_err(|_| damaged(at, "header", "is no CBOR map with what belongs there"))?;
+        let reader = Self {
+            storage,
+            header,
+            chunks: Vec::new(),
+            events: Vec::new(),
+            torn: None,
+            block: Vec::new(),
+            raw: Vec::new(),
+            unpacker: Unpacker::default(),
+        };
+        Ok((reader, (checksum, length)))
+    }
+
+    /// The postscript, and where it begins.
+    fn postscript(&self) -> Result<(footer::Postscript, u64), Error> {
+        let size = self.storage.size();
+        let no_end = Error::NoEnd { length: size };
+        let Some(at) = size.checked_sub(END as u64) else {
+            return Err(no_end);
+        };
+        let mut end = [0; END];
+        read(&self.storage, at, &mut end)?;
+        let [v0, v1, l0, l1, magic @ ..] = end;
+        if magic != END_MAGIC {
+            return Err(no_end);
+        }
+        if u16::from_le_bytes([v0, v1]) != END_VERSION {
+            return Err(damaged(at, "end mark", "has a version that is not known"));
+        }
+        let length = u64::from(u16::from_le_bytes([l0, l1]));
+        let begin = at
+            .checked_sub(length)
+            .filter(|_| length <= MOST_POSTSCRIPT as u64);
+        let begin =
+            begin.ok_or_else(|| damaged(at, "end mark", "claims a postscript longer than there can be"))?;
+        let postscript = self.bytes(begin, length)?;
+        Ok((footer::read_postscript(&postscript, begin)?, begin))
+    }
+
+    /// Reads the events, whose block begins at `begin` and ends at `end`.
+    pub(super) fn read_events(&mut self, begin: u64, end: u64) -> Result<(), Error> {
+        let wrong = |wrong| damaged(begin, Kind::Events.name(), wrong);
+        let head = self.read_block(begin, end)?;
+        let mut items = self.raw.as_slice();
+        let mut events = Vec::new();
+        while !items.is_empty() {
+            let event =
+                ciborium::from_reader(&mut items).map_err(|_| wrong("are no sequence of CBOR items"))?;
+            events.push(event);
+        }
+        if head.kind != Kind::Events || events.len() != head.rows {
+            return Err(wrong("are not as many as there should be"));
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// Brings the block from `begin` to `end` into `self.raw`.
+    fn read_block(&mut self, begin: u64, end: u64) -> Result<Head, Error> {
+        let length = usize::try_from(end.saturating_sub(begin)).unwrap_or(usize::MAX);
+        if end > self.storage.size() || length < HEAD {
+            return Err(damaged(begin, "block", "does not lie within the file"));
+        }
+        self.block.resize(length, 0);
+        read(&self.storage, begin, &mut self.block)?;
+        let head = self.block.first_chunk().copied().unwrap_or_default();
+        let head = Head::parse(&head, begin)?;
+        head.unpack(&self.block, begin, &mut self.unpacker, &mut self.raw)?;
+        Ok(head)
+    }
+
+    /// Brings a column of a chunk into `self.raw`; gives where its block begins.
+    fn read_column(&mut self, chunk: &Chunk, column: Kind) -> Result<u64, Error> {
+        let (begin, end) = chunk
+            .block(column)
+            .ok_or_else(|| damaged(chunk.begin, "chunk", "does not have that column"))?;
+        let head = self.read_block(begin, end)?;
+        if head.kind == column && head.rows == chunk.rows {
+            Ok(begin)
+        } else {
+            Err(damaged(begin, column.name(), "is not what the footer says"))
+        }
+    }
+
+    /// The positions of a chunk's packets in the original ([`Kind::Old`]) or the slimmed capture ([`Kind::New`]).
+    pub(super) fn positions(
+        &mut self,
+        chunk: &Chunk,
+        column: Kind,
+        positions: &mut Vec<u64>,
+    ) -> Result<(), Error> {
+        let begin = self.unmatched_positions(chunk, column, positions)?;
+        let statistics = &chunk.statistics;
+        let expected = if column == Kind::Old {
+            (statistics.old_first, statistics.old_last)
+        } else {
+            (statistics.new_first, statistics.new_last)
+        };
+        if (positions.first(), positions.last()) == (Some(&expected.0), Some(&expected.1)) {
+            Ok(())
+        } else {
+            Err(damaged(begin, column.name(), "is not what the footer says"))
+        }
+    }
+
+    /// The same without a look at what the chunk's statistics say; gives where the block begins.
+    pub(super) fn unmatched_positions(
+        &mut self,
+        chunk: &Chunk,
+        column: Kind,
+        positions: &mut Vec<u64>,
+    ) -> Result<u64, Error> {
+        let begin = self.read_column(chunk, column)?;
+        columns::positions(&self.raw, chunk.rows, (column, begin), positions)?;
+        Ok(begin)
+    }
+
+    /// The column of rules or of checks.
+    fn bytes_of(&mut self, chunk: &Chunk, column: Kind) -> Result<Vec<u8>, Error> {
+        let begin = self.read_column(chunk, column)?;
+        if self.raw.len() == chunk.rows {
+            Ok(self.raw.clone())
+        } else {
+            Err(damaged(begin, column.name(), "has more numbers than rows"))
+        }
+    }
+
+    /// The numbers that a column has in these rows; what else it holds is not looked at.
+    pub(super) fn numbers_at(
+        &mut self,
+        chunk: &Chunk,
+        column: Kind,
+        rows: impl Iterator<Item = usize>,
+    ) -> Result<Vec<u64>, Error> {
+        let begin = self.read_column(chunk, column)?;
+        let raw = &self.raw;
+        let number = |row: usize| match column {
+            Kind::Rule => raw.get(row).copied().map(u64::from),
+            _ => columns::number_at(raw, row),
+        };
+        let found = rows.map(number).collect::<Option<_>>();
+        found.ok_or_else(|| damaged(begin, column.name(), "ends in a number"))
+    }
+
+    /// The rules and the bytes cut.
+    pub(super) fn cuts(&mut self, chunk: &Chunk) -> Result<(Vec<u8>, Vec<u64>), Error> {
+        let rules = self.bytes_of(chunk, Kind::Rule)?;
+        let begin = self.read_column(chunk, Kind::Cut)?;
+        let cut = columns::numbers(&self.raw, chunk.rows, Kind::Cut, begin)?;
+        Ok((rules, cut))
+    }
+
+    /// The checks, where the chunk has them.
+    pub(super) fn checks(&mut self, chunk: &Chunk) -> Result<Option<Vec<u8>>, Error> {
+        chunk
+            .block(Kind::Check)
+            .map(|_| self.bytes_of(chunk, Kind::Check))
+            .transpose()
+    }
+
+    /// All packets of a chunk of this trace.
+    ///
+    /// # Errors
+    /// When it cannot be read or is damaged.
+    pub fn rows(&mut self, chunk: &Chunk) -> Result<Rows, Error> {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        self.positions(chunk, Kind::Old, &mut old)?;
+        self.positions(chunk, Kind::New, &mut new)?;
+        let (rules, cut) = self.cuts(chunk)?;
+        let checks = self.checks(chunk)?;
+        Ok(Rows {
+            first_row: chunk.first_row,
+            old,
+            new,
+            rules,
+            cut,
+            checks,
+            old_end: chunk.statistics.old_end,
+        })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The events, in the order in which they were noted.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The chunks, in file order.
+    pub fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// How many packets the trace tells of.
+    pub fn packets(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.rows as u64).sum()
+    }
+
+    /// Size of the trace in bytes.
+    pub fn size(&self) -> u64 {
+        self.storage.size()
+    }
+
+    /// Why a scan ended before the end of the trace; `None` for a trace that is whole.
+    pub fn torn(&self) -> Option<&Error> {
+        self.torn.as_ref()
+    }
+
+    pub(super) fn end_scan(&mut self, chunks: Vec<Chunk>, torn: Error) {
+        self.chunks = chunks;
+        self.torn = Some(torn);
+    }
+
+    /// `length` bytes from `position` on, which lie within the file.
+    fn bytes(&self, position: u64, length: u64) -> Result<Vec<u8>, Error> {
+        let is_within = position
+            .checked_add(length)
+            .is_some_and(|end| end <= self.storage.size());
+        let length = usize::try_from(length).ok().filter(|_| is_within);
+        let length = length.ok_or_else(|| damaged(position, "footer", "does not lie within the file"))?;
+        let mut bytes = vec![0; length];
+        read(&self.storage, position, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The head of the block at `position`; `None` where the file ends before it does.
+    pub(super) fn head(&self, position: u64) -> Result<Option<Head>, Error> {
+        let end = position.saturating_add(HEAD as u64);
+        if end > self.storage.size() {
+            return Ok(None);
+        }
+        let mut head = [0; HEAD];
+        read(&self.storage, position, &mut head)?;
+        let head = Head::parse(&head, position)?;
+        let is_whole = end.saturating_add(head.stored as u64) <= self.storage.size();
+        Ok(is_whole.then_some(head))
+    }
+}
+
+fn read(storage: &impl Storage, position: u64, bytes: &mut [u8]) -> Result<(), Error> {
+    storage.read_at(position, bytes).map_err(|source| Error::Read {
+        position,
+        length: bytes.len(),
+        source,
+    })
+}
