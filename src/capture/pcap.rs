@@ -167,10 +167,6 @@ impl span::Layout for Layout {
         begin + self.record_header..out.len()
     }
 
-    fn time(self, packet: &Packet<'_>) -> Option<Duration> {
-        Some(self.timestamp(packet.record.first_chunk()?))
-    }
-
     fn stamp(self, record: &mut [u8], time: Duration) {
         let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         let fraction = if self.nanoseconds {

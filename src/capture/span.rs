@@ -37,9 +37,6 @@ pub trait Layout: Copy {
     /// `end` is more; gives where in `out` these are.
     fn append(self, packet: &Packet<'_>, end: usize, out: &mut Vec<u8>) -> Range<usize>;
 
-    /// When a packet was captured, since the epoch; `None` where its record does not say.
-    fn time(self, packet: &Packet<'_>) -> Option<Duration>;
-
     /// Makes `record` say that its packet was captured at `time`, since the epoch, if it can say so.
     fn stamp(self, record: &mut [u8], time: Duration);
 

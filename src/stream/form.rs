@@ -149,7 +149,7 @@ impl Encoder {
             let time = if self.wallclock {
                 now
             } else {
-                layout.time(&packet).unwrap_or_default()
+                Duration::from_nanos(packet.time_ns)
             };
             match self.way {
                 Way::Copied(_) => {}

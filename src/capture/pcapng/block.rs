@@ -16,8 +16,6 @@ use super::{HEADER, TRAILER, kind, option, padded};
 
 /// Where the frame begins in an enhanced and in an obsolete packet block.
 const FRAME: usize = HEADER + 20;
-/// Where the two halves of the timestamp begin in them.
-const TIMESTAMP: usize = 12;
 /// Where the captured length and the length on the wire stand in them.
 const CAPTURED: Range<usize> = 20..24;
 const WIRE: Range<usize> = 24..28;
@@ -199,16 +197,6 @@ impl SpanLayout for Layout<'_> {
             field.copy_from_slice(&self.order.bytes(length));
         }
         frame
-    }
-
-    fn time(self, packet: &Packet<'_>) -> Option<Duration> {
-        let kind = self.kind(packet);
-        let high = self
-            .u32(packet.record, TIMESTAMP)
-            .filter(|_| kind != kind::SIMPLE)?;
-        let low = self.u32(packet.record, TIMESTAMP + 4)?;
-        let (interface, _) = self.frame(kind, packet.record)?;
-        interface.time(u64::from(high) << 32 | u64::from(low))
     }
 
     fn stamp(self, record: &mut [u8], time: Duration) {
