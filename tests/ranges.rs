@@ -6,14 +6,20 @@
 
 mod support;
 
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use pcap_slim::budget::{Budget, Limits};
 use pcap_slim::capture::format::Format;
 use pcap_slim::capture::metadata::metadata;
 use pcap_slim::capture::ranges::{Range, divide};
 use pcap_slim::capture::span::{PacketReader, Piece};
 use pcap_slim::capture::{Error, LinkType, Reader, Secrets};
-use pcap_slim::slim::{Lengths, Summary};
+use pcap_slim::commit::disk::RealDisk;
+use pcap_slim::job::{self, IoMode, Options};
+use pcap_slim::report::{Figures, Note, Status};
+use pcap_slim::slim::{Lengths, PolicyName, Summary};
 use proptest::prelude::*;
 use support::{HEADER, capture_of, slim_bytes, slim_read, tcp_frame, tls_capture};
 
@@ -385,4 +391,87 @@ proptest! {
         }
         never_wrong(&capture, count);
     }
+}
+
+/// What a job that only checks says of a capture, with so many threads; and how many bytes it read.
+fn checked(
+    capture: &[u8],
+    threads: usize,
+    policy: PolicyName,
+    io_mode: IoMode,
+) -> (Status, Figures, Vec<Note>, u64) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.pcap"), capture).unwrap();
+    let mut options = Options {
+        check_only: true,
+        check_threads: threads,
+        io_mode,
+        ..support::options()
+    };
+    options.judging.policy = policy;
+    let order = support::order(directory.path(), "a.pcap", options);
+    let (budget, stop) = (Budget::new(Limits::default()), AtomicBool::new(false));
+    let outcome = job::run(&RealDisk, &order, &budget, &stop);
+    assert_eq!(
+        fs::read_dir(directory.path()).unwrap().count(),
+        1,
+        "something was written"
+    );
+    (
+        outcome.status,
+        outcome.figures,
+        outcome.notes,
+        order.progress.load(Ordering::Relaxed),
+    )
+}
+
+#[test]
+fn a_check_on_several_threads_says_what_one_says() {
+    let sound = tls_capture(30_000_000, 5);
+    let mut damaged = sound.clone();
+    // The captured length of a record in the midst: the second, and a whole number of rounds of eight behind it.
+    let plain = 16 + tcp_frame(80, &[0; 300]).len();
+    let secret = 16 + tcp_frame(443, &[0; 1205]).len();
+    let at = 24 + plain + 1500 * (plain + 7 * secret);
+    damaged[at + 8..at + 12].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
+    let mut misled = HEADER.to_vec();
+    misled.extend_from_slice(&capture_of(&[around(&sound[24..]), tcp_frame(80, b"x")])[24..]);
+    for (name, capture) in [
+        ("sound", &sound[..]),
+        ("torn", &sound[..sound.len() - 100]),
+        ("damaged", &damaged),
+        ("misled", &misled),
+    ] {
+        for io_mode in [IoMode::Buffered, IoMode::Mmap] {
+            let one = checked(capture, 1, PolicyName::Reference, io_mode);
+            assert_eq!(one.3, capture.len() as u64);
+            for threads in [2, 3, 8] {
+                let several = checked(capture, threads, PolicyName::Reference, io_mode);
+                assert_eq!(
+                    (&several.0, &several.1, &several.2),
+                    (&one.0, &one.1, &one.2),
+                    "{name}, {threads} threads"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_big_capture_is_checked_in_ranges_where_packets_are_judged_alone() {
+    let capture = tls_capture(30_000_000, 5);
+    let size = capture.len() as u64;
+    let read = |policy, threads| checked(&capture, threads, policy, IoMode::Buffered).3;
+    // Several readers read a little twice, where they meet; hardly more.
+    let by_ranges = read(PolicyName::Reference, 3);
+    assert!(
+        by_ranges > size && by_ranges < size + 6_000_000,
+        "{by_ranges} of {size} bytes"
+    );
+    assert_eq!(read(PolicyName::Evidence, 3), size);
+    let small = tls_capture(10_000_000, 5);
+    assert_eq!(
+        checked(&small, 3, PolicyName::Reference, IoMode::Buffered).3,
+        small.len() as u64
+    );
 }

@@ -9,6 +9,7 @@
 //! It pays where reading is all there is to do. Slimming writes one file and verifies each span while that is in
 //! memory, so there is nothing to divide there.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::span::{PacketReader, Piece};
@@ -46,14 +47,17 @@ pub fn divide<B: Bytes>(
     let Some(len) = bytes.len() else {
         return Ok(Vec::new());
     };
+    let count = (len / least.max(1)).min(count as u64);
+    if count < 2 {
+        return Ok(Vec::new());
+    }
     let mut reader = Reader::open(bytes, secrets)?;
     let begin = reader.place();
     let Some((packets, then)) = first_packets(&mut reader)? else {
         return Ok(Vec::new());
     };
     drop(reader);
-    let count = (len / least.max(1)).min(count as u64);
-    let share = (len - packets.offset()) / count.max(1);
+    let share = (len - packets.offset()) / count;
     let mut begins = vec![begin];
     for cut in (1..count).map(|n| packets.offset() + share * n) {
         let cut = cut.next_multiple_of(ALIGNMENT);
@@ -61,12 +65,14 @@ pub fn divide<B: Bytes>(
         let window = bytes.window(cut, SEARCHED)?;
         let window = window.get(..SEARCHED).unwrap_or(window);
         let offset = beginning(&packets, then, window).map(|at| cut + at as u64);
-        let last = begins.last().map_or(0, Position::offset);
-        begins.extend(offset.filter(|&at| at > last).map(|at| packets.moved_to(at)));
+        let before = begins.last().map_or(0, Position::offset);
+        begins.extend(offset.filter(|&at| at > before).map(|at| packets.moved_to(at)));
     }
     let ends: Vec<u64> = begins.iter().skip(1).map(Position::offset).chain([len]).collect();
-    let several = (begins.len() > 1).then_some(begins).unwrap_or_default();
-    let ranges = several.into_iter().zip(ends).enumerate();
+    if ends.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let ranges = begins.into_iter().zip(ends).enumerate();
     let ranges = ranges.map(|(index, (begin, end))| Range {
         begin,
         end,
@@ -78,30 +84,28 @@ pub fn divide<B: Bytes>(
 
 /// Where the first span begins, and when its first packet was captured.
 fn first_packets<B: Bytes>(reader: &mut Reader<B>) -> Result<Option<(Position, Duration)>, Error> {
-    fn time<R: PacketReader>(reader: &mut R) -> Result<Option<Option<Duration>>, Error> {
-        Ok(match reader.next_piece()? {
-            Some(Piece::Head(_)) => Some(None),
-            Some(Piece::Span(span)) => {
-                let first = span.packets().next();
-                Some(Some(Duration::from_nanos(
-                    first.map_or(0, |packet| packet.time_ns),
-                )))
-            }
-            Some(Piece::Tail(_)) | None => None,
-        })
-    }
     loop {
         let place = reader.place();
-        let time = match reader {
-            Reader::Pcap(reader) => time(reader)?,
-            Reader::Pcapng(reader) => time(reader)?,
+        let step = match reader {
+            Reader::Pcap(reader) => to_packets(reader)?,
+            Reader::Pcapng(reader) => to_packets(reader)?,
         };
-        match time {
-            Some(Some(time)) => return Ok(Some((place, time))),
-            Some(None) => {}
-            None => return Ok(None),
+        if let ControlFlow::Break(time) = step {
+            return Ok(time.map(|time| (place, time)));
         }
     }
+}
+
+/// Reads a piece: goes on behind one without packets, else gives the time of the first packet, if there is one.
+fn to_packets<R: PacketReader>(reader: &mut R) -> Result<ControlFlow<Option<Duration>>, Error> {
+    Ok(match reader.next_piece()? {
+        Some(Piece::Head(_)) => ControlFlow::Continue(()),
+        Some(Piece::Span(span)) => {
+            let time_ns = span.packets().next().map_or(0, |packet| packet.time_ns);
+            ControlFlow::Break(Some(Duration::from_nanos(time_ns)))
+        }
+        Some(Piece::Tail(_)) | None => ControlFlow::Break(None),
+    })
 }
 
 /// Where in `window` a record seems to begin, in a capture that was begun at `then`.
