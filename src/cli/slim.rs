@@ -162,8 +162,8 @@ struct SlimmingArgs {
 
 #[derive(Debug, Args)]
 struct BudgetArgs {
-    /// How many captures at a time, 1 to 256; with --check-only and fewer captures, as many threads for each as are
-    /// left over (not under --policy evidence, which needs packets in order)
+    /// How many captures at a time, 1 to 256; with --check-only --policy reference and fewer captures, as many
+    /// threads for each as are left over
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -557,11 +557,8 @@ mod tests {
             warned("--dir d --check-only --verify count"),
             ["--verify has no effect with --check-only"]
         );
-        assert!(warned("--single f --check-only --workers 2").is_empty());
-        for line in [
-            "--single f --check-only --workers 2 --policy evidence",
-            "--single f --workers 2",
-        ] {
+        assert!(warned("--single f --check-only --workers 2 --policy reference").is_empty());
+        for line in ["--single f --check-only --workers 2", "--single f --workers 2"] {
             assert_eq!(warned(line), ["--workers has no effect with --single"], "{line}");
         }
         assert_eq!(
