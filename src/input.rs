@@ -118,7 +118,7 @@ impl Capture {
 }
 
 /// Which parts of a file the page cache held before anything of it was read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Residence {
     /// For each [`REGION`] whether most of it was there.
     regions: Vec<bool>,
@@ -276,11 +276,16 @@ enum Store {
 
 impl Store {
     /// A buffer that nothing was read into.
-    const EMPTY: Self = Self::Buffered {
-        bytes: Vec::new(),
-        held: 0,
-        begin: 0,
-    };
+    const EMPTY: Self = Self::beginning(0);
+
+    /// The same, for what begins at `begin`.
+    const fn beginning(begin: u64) -> Self {
+        Self::Buffered {
+            bytes: Vec::new(),
+            held: 0,
+            begin,
+        }
+    }
 }
 
 impl<'a> Source<'a> {
@@ -288,20 +293,36 @@ impl<'a> Source<'a> {
     /// is told how far it has come.
     #[must_use]
     pub fn new(gate: &'a Gate<'a>, mapped: bool, progress: &'a AtomicU64) -> Self {
+        progress.store(0, Ordering::Relaxed);
+        let residence = Residence::of(&gate.leased.capture);
+        Self::at(gate, mapped, progress, residence, 0)
+    }
+
+    /// The same, to be read from `position` on, by one of several readers: what the page cache held before any of them
+    /// is known, and each adds to `progress`.
+    #[must_use]
+    pub fn at(
+        gate: &'a Gate<'a>,
+        mapped: bool,
+        progress: &'a AtomicU64,
+        residence: Residence,
+        position: u64,
+    ) -> Self {
         let size = gate.leased.capture.identity.size;
         let mapping = if mapped && gate.leased.held {
             map(gate.leased)
         } else {
             None
         };
-        let store = mapping.map_or(Store::EMPTY, Store::Mapped);
+        let store = mapping.map_or(Store::beginning(position), Store::Mapped);
         Self {
             gate,
             progress,
             size,
-            reached: 0,
-            residence: Residence::of(&gate.leased.capture),
-            forgotten: 0,
+            reached: position,
+            residence,
+            // All of the page that it begins in.
+            forgotten: position - position % PAGE as u64,
             store,
             digester: None,
         }
@@ -382,7 +403,7 @@ impl Bytes for Source<'_> {
             if matches!(self.store, Store::Buffered { .. }) && to - self.forgotten >= FORGET {
                 self.forget(to);
             }
-            self.progress.store(to, Ordering::Relaxed);
+            self.progress.fetch_add(length as u64, Ordering::Relaxed);
         }
         let (begin, bytes) = match &self.store {
             Store::Mapped(mapping) => (0, mapping.get(..).unwrap_or_default()),

@@ -8,9 +8,11 @@
 
 pub mod compression;
 pub mod format;
+pub mod metadata;
 pub mod order;
 pub mod pcap;
 pub mod pcapng;
+pub mod ranges;
 pub mod span;
 
 use std::io;
@@ -134,6 +136,54 @@ impl<B: Bytes> Reader<B> {
     }
 }
 
+impl<B: Bytes> Reader<B> {
+    /// A reader of the same capture, or of what it has grown to, that goes on at a place where another one was.
+    pub fn resume(bytes: B, place: Position) -> Self {
+        match place {
+            Position::Pcap(place) => Self::Pcap(pcap::Reader::resume(bytes, place)),
+            Position::Pcapng(place) => Self::Pcapng(pcapng::Reader::resume(bytes, place)),
+        }
+    }
+
+    /// Where it is, to go on from there.
+    pub fn place(&self) -> Position {
+        match self {
+            Self::Pcap(reader) => Position::Pcap(reader.place()),
+            Self::Pcapng(reader) => Position::Pcapng(reader.place()),
+        }
+    }
+}
+
+/// A place between two pieces of a capture, with all that a reader must know to go on there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// In classic pcap.
+    Pcap(pcap::Position),
+    /// In pcapng.
+    Pcapng(pcapng::Position),
+}
+
+impl Position {
+    /// Where it is in the capture, in bytes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Pcap(place) => place.offset,
+            Self::Pcapng(place) => place.offset,
+        }
+    }
+
+    /// The place at `offset`, where what is known here is true as well.
+    fn moved_to(&self, offset: u64) -> Self {
+        let mut place = self.clone();
+        match &mut place {
+            Self::Pcap(place) => place.offset = offset,
+            Self::Pcapng(place) => place.offset = offset,
+        }
+        place
+    }
+}
+
 /// When the last packet of a capture was captured, since the epoch, where that can be told from its beginning `head`
 /// and its end `end`. The end may begin anywhere behind the first [`pcap::FILE_HEADER`] bytes.
 #[must_use]
@@ -212,6 +262,13 @@ pub enum Error {
         position: u64,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// A range that does not meet the one behind it: its beginning was no record's, or something stands between packets
+    /// that describes those behind it. Read as a whole, the capture may well be sound.
+    #[error("a range of the capture is not to be read apart at byte {position}")]
+    Inexact {
+        /// Where that shows.
+        position: u64,
     },
     /// The capture holds keys to its own ciphertext, which is readable therefore.
     #[error("decryption secrets at byte {position}")]

@@ -121,6 +121,26 @@ impl Layout {
         u64::from(self.order.u32([s0, s1, s2, s3])) * 1_000_000_000 + fraction
     }
 
+    /// How long a record is whose header `bytes` begins with, if this looks like one of a capture that was recorded
+    /// about `then`. Most other bytes do not; some do.
+    pub(super) fn plausible_length(self, bytes: &[u8], then: Duration) -> Option<usize> {
+        const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+        let header = bytes.get(..self.record_header)?.first_chunk()?;
+        let (captured, wire) = self.lengths(header);
+        let &[_, _, _, _, f0, f1, f2, f3, ..] = header;
+        let second = if self.nanoseconds {
+            1_000_000_000
+        } else {
+            1_000_000
+        };
+        let length = self.record_header + captured as usize;
+        let is_plausible = captured <= wire
+            && length <= MAX_RECORD
+            && self.order.u32([f0, f1, f2, f3]) < second
+            && self.timestamp(header).abs_diff(then) <= YEAR;
+        is_plausible.then_some(length)
+    }
+
     /// How long the record at the beginning of `bytes` is, its header included, if all of the header is there.
     #[must_use]
     pub fn record_length(self, bytes: &[u8]) -> Option<usize> {
@@ -194,15 +214,31 @@ pub type Span<'a> = span::Span<'a, Layout>;
 /// The packets of a span.
 pub type Packets<'a> = span::Packets<'a, Layout>;
 
-/// Reads a capture span by span.
-#[derive(Debug)]
-pub struct Reader<B> {
-    bytes: B,
+/// A place between two pieces of a capture, with all that a reader must know to go on there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
     layout: Layout,
     header: [u8; FILE_HEADER],
     /// Whether it was given as a piece.
     header_given: bool,
-    position: u64,
+    /// In bytes.
+    pub(super) offset: u64,
+    /// Whether this is in the torn tail.
+    torn: bool,
+}
+
+impl Position {
+    /// What the file header says.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+}
+
+/// Reads a capture span by span.
+#[derive(Debug)]
+pub struct Reader<B> {
+    bytes: B,
+    at: Position,
 }
 
 impl<B: Bytes> Reader<B> {
@@ -216,28 +252,39 @@ impl<B: Bytes> Reader<B> {
         let header = *head
             .first_chunk()
             .ok_or(Error::NotACapture("the pcap file header is cut short"))?;
-        Ok(Self {
-            bytes,
+        let at = Position {
             layout,
             header,
             header_given: false,
-            position: FILE_HEADER as u64,
-        })
+            offset: FILE_HEADER as u64,
+            torn: false,
+        };
+        Ok(Self { bytes, at })
+    }
+
+    /// A reader of the same capture, or of what it has grown to, that goes on at a place where another one was.
+    pub fn resume(bytes: B, at: Position) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Where it is, to go on from there.
+    pub fn place(&self) -> Position {
+        self.at
     }
 
     /// What the file header says.
     pub fn layout(&self) -> Layout {
-        self.layout
+        self.at.layout
     }
 
     /// The file header as it is in the file.
     pub fn header(&self) -> &[u8; FILE_HEADER] {
-        &self.header
+        &self.at.header
     }
 
     /// Where the next record begins; after the last span, where the torn tail does, if there is one.
     pub fn position(&self) -> u64 {
-        self.position
+        self.at.offset
     }
 
     /// The bytes that are read from.
@@ -260,27 +307,27 @@ impl<B: Bytes> Reader<B> {
     /// How long a window must be for the next record; `None` where no whole one follows.
     fn look(&mut self) -> Result<Option<usize>, Error> {
         let mut want = SPAN;
-        let mut window = self.bytes.ready(self.position, want)?;
+        let mut window = self.bytes.ready(self.at.offset, want)?;
         if window.len() < RECORD_HEADER {
-            window = self.bytes.window(self.position, RECORD_HEADER)?;
+            window = self.bytes.window(self.at.offset, RECORD_HEADER)?;
         }
         // A record that is longer than the window asks for a longer window, once.
         loop {
-            let Some(length) = self.layout.record_length(window) else {
+            let Some(length) = self.at.layout.record_length(window) else {
                 return Ok(None);
             };
             let have = window.len();
-            match Extent::of(&self.bytes, self.position, length, have) {
+            match Extent::of(&self.bytes, self.at.offset, length, have) {
                 Extent::Whole if length <= MAX_RECORD => return Ok(Some(want)),
                 Extent::Needs(more) => {
                     want = more;
-                    window = self.bytes.window(self.position, want)?;
+                    window = self.bytes.window(self.at.offset, want)?;
                 }
                 Extent::Torn => return Ok(None),
                 Extent::Whole | Extent::TooLong => {
-                    let length = u32::try_from(length - self.layout.record_header).unwrap_or(u32::MAX);
+                    let length = u32::try_from(length - self.at.layout.record_header).unwrap_or(u32::MAX);
                     return Err(Error::Damaged {
-                        position: self.position,
+                        position: self.at.offset,
                         length,
                     });
                 }
@@ -290,10 +337,10 @@ impl<B: Bytes> Reader<B> {
 
     /// The whole records in the next `want` bytes.
     fn take(&mut self, want: usize) -> Result<Span<'_>, Error> {
-        let window = self.bytes.ready(self.position, want)?;
+        let window = self.bytes.ready(self.at.offset, want)?;
         let window = window.get(..want.max(SPAN)).unwrap_or(window);
-        let span = Span::of(self.layout, self.position, window);
-        self.position += span.bytes.len() as u64;
+        let span = Span::of(self.at.layout, self.at.offset, window);
+        self.at.offset += span.bytes.len() as u64;
         Ok(span)
     }
 
@@ -302,9 +349,9 @@ impl<B: Bytes> Reader<B> {
     /// # Errors
     /// When reading fails.
     pub fn next_of_tail(&mut self) -> Result<Option<&[u8]>, ReadError> {
-        let window = self.bytes.window(self.position, SPAN)?;
+        let window = self.bytes.window(self.at.offset, SPAN)?;
         let piece = window.get(..SPAN).unwrap_or(window);
-        self.position += piece.len() as u64;
+        self.at.offset += piece.len() as u64;
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 }
@@ -316,17 +363,21 @@ impl<B: Bytes> PacketReader for Reader<B> {
         Self: 'a;
 
     fn next_piece(&mut self) -> Result<Option<Piece<'_, Layout>>, Error> {
-        if !std::mem::replace(&mut self.header_given, true) {
+        if !std::mem::replace(&mut self.at.header_given, true) {
             return Ok(Some(Piece::Head(Head {
                 position: 0,
-                bytes: &self.header,
+                bytes: &self.at.header,
                 untrue: None,
             })));
         }
-        if let Some(want) = self.look()? {
+        // What was found torn stays so: what follows in it may look like records.
+        if !self.at.torn
+            && let Some(want) = self.look()?
+        {
             return Ok(Some(Piece::Span(self.take(want)?)));
         }
-        let position = self.position;
+        let position = self.at.offset;
+        self.at.torn = self.bytes.len().is_none_or(|len| position < len);
         Ok(self.next_of_tail()?.map(|bytes| {
             Piece::Tail(Head {
                 position,
@@ -337,7 +388,7 @@ impl<B: Bytes> PacketReader for Reader<B> {
     }
 
     fn link_types(&self) -> impl Iterator<Item = LinkType> {
-        std::iter::once(self.layout.link_type)
+        std::iter::once(self.at.layout.link_type)
     }
 }
 

@@ -162,7 +162,8 @@ struct SlimmingArgs {
 
 #[derive(Debug, Args)]
 struct BudgetArgs {
-    /// How many captures at a time, 1 to 256
+    /// How many captures at a time, 1 to 256; with --check-only --policy reference and fewer captures, as many
+    /// threads for each as are left over
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -203,7 +204,7 @@ impl Slim {
     }
 
     fn workers(&self) -> u16 {
-        if self.source.path.single.is_some() {
+        if self.source.path.single.is_some() && !self.run.check_only {
             1
         } else {
             self.budget.workers
@@ -236,6 +237,7 @@ impl From<Slim> for Request {
             marker_owner: None,
             min_free: 0,
             check_only: slim.run.check_only,
+            check_threads: 1,
             retry_failed: slim.source.path.single.is_some(),
         };
         Self {
@@ -339,9 +341,14 @@ fn flag(id: &str) -> String {
 fn of_slimming(matches: &ArgMatches) -> Vec<String> {
     let given = |id: &str| is_given(matches, id);
     let mut warnings = Vec::new();
+    // Several threads check one capture where packets are judged alone.
+    let is_divided = given("check_only")
+        && !given("dry_run")
+        && matches.get_one::<PolicyName>("policy") == Some(&PolicyName::Reference);
     for (with, idle) in WITHOUT_EFFECT {
         if given(with) {
-            let idle = idle.iter().filter(|id| given(id));
+            let has_effect = |id: &str| is_divided && (with, id) == ("single", "workers");
+            let idle = idle.iter().filter(|id| given(id) && !has_effect(id));
             warnings.extend(idle.map(|id| format!("{} has no effect with {}", flag(id), flag(with))));
         }
     }
@@ -412,6 +419,7 @@ mod tests {
             marker_owner: None,
             min_free: 0,
             check_only: false,
+            check_threads: 1,
             retry_failed: false,
         };
         assert_eq!(request.options, options);
@@ -501,6 +509,11 @@ mod tests {
     }
 
     #[test]
+    fn a_single_capture_is_checked_by_as_many_workers_as_are_given() {
+        assert_eq!(request("--single f --workers 8 --check-only").workers, 8);
+    }
+
+    #[test]
     fn hostile_numbers_are_usage_errors() {
         let lines = [
             "--workers 0",
@@ -567,6 +580,10 @@ mod tests {
             warned("--dir d --check-only --verify count"),
             ["--verify has no effect with --check-only"]
         );
+        assert!(warned("--single f --check-only --workers 2 --policy reference").is_empty());
+        for line in ["--single f --check-only --workers 2", "--single f --workers 2"] {
+            assert_eq!(warned(line), ["--workers has no effect with --single"], "{line}");
+        }
         assert_eq!(
             warned("--dir d --dry-run --check-only --mmap"),
             [

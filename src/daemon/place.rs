@@ -72,6 +72,7 @@ impl Place {
             marker_owner: watch.marker_owner.resolve(),
             min_free: settings.budget.min_free,
             check_only: false,
+            check_threads: 1,
             retry_failed: false,
         };
         Ok(Self {

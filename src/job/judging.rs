@@ -69,6 +69,14 @@ impl Judging {
         }
     }
 
+    /// Whether the policy judges each packet alone. The rules and flows in front of it do.
+    pub(super) fn judges_alone(&self) -> bool {
+        match self.policy {
+            PolicyName::Reference => Reference::ALONE,
+            PolicyName::Evidence => Evidence::ALONE,
+        }
+    }
+
     /// How much of a frame the policy looks into.
     #[must_use]
     pub fn scope(&self) -> Scope {

@@ -4,6 +4,7 @@
 //! held against the original while that is still in memory, commits, and marks. Every error is sorted here into what
 //! it means for the capture: skipped for now, worth another try, or given up for good.
 
+mod check;
 mod judging;
 mod options;
 mod output;
@@ -275,7 +276,7 @@ impl<D: Disk> Job<'_, D> {
         };
         let opened = self.open(&gate, self.options.secrets, digester.as_ref())?;
         if self.options.check_only {
-            return self.judge(opened, alerted, &gate, None::<&mut StagingFile<'_, D>>, (), told);
+            return self.check(opened, alerted, &leased, &gate, told);
         }
         self.leave_space(directory, leased.capture.identity.size)?;
         let markers =
@@ -291,7 +292,7 @@ impl<D: Disk> Job<'_, D> {
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         }
         .digested(self.options.digest);
-        if !opened.is_cached {
+        if !opened.residence.is_held() {
             staging.leave_no_trace_in_the_cache();
         }
         match &mut recorder {

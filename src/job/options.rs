@@ -96,6 +96,8 @@ pub struct Options {
     pub min_free: u64,
     /// Read and judge only: no staging, no marker, nothing replaced.
     pub check_only: bool,
+    /// How many threads may read one capture that is only checked, at least 1.
+    pub check_threads: usize,
     /// Try a capture again although a failed marker names it.
     pub retry_failed: bool,
 }

@@ -14,7 +14,7 @@ use crate::capture::span::{PacketReader, Piece};
 use crate::capture::{self, LinkType, Reader};
 use crate::commit::disk::Disk;
 use crate::digest::Digester;
-use crate::input::{Gate, Source};
+use crate::input::{Gate, Residence, Source};
 use crate::report::{Figures, Note};
 use crate::slim::dissect;
 use crate::slim::policy::Policy;
@@ -28,14 +28,19 @@ const ALWAYS_EXPANDED: u64 = 1 << 30;
 
 /// A capture that is being read.
 pub(super) struct Opened<'g> {
-    /// Whether the page cache held it before.
-    pub(super) is_cached: bool,
+    /// What the page cache held of it before.
+    pub(super) residence: Residence,
     compression: Option<Compression>,
     reader: Reader<Plain<'g, Source<'g>>>,
     digester: Option<&'g RefCell<Digester>>,
 }
 
 impl Opened<'_> {
+    /// Whether its bytes are those of the file.
+    pub(super) fn is_plain(&self) -> bool {
+        self.compression.is_none()
+    }
+
     /// What every frame begins with, where the container says it once for all of them.
     pub(super) fn link_type(&self) -> Option<LinkType> {
         match &self.reader {
@@ -46,13 +51,25 @@ impl Opened<'_> {
 }
 
 /// What a pass over a capture found.
-struct Judged {
+pub(super) struct Judged {
     summary: Summary,
     /// How long the output is, in bytes.
     written: u64,
     torn: Option<Note>,
     /// Of all its interfaces.
     link_types: Vec<LinkType>,
+}
+
+impl Judged {
+    /// With what was found in the range behind this one, which has the same interfaces.
+    pub(super) fn and(self, behind: Self) -> Self {
+        Self {
+            summary: self.summary.and(behind.summary),
+            written: self.written + behind.written,
+            torn: self.torn.or(behind.torn),
+            link_types: self.link_types,
+        }
+    }
 }
 
 /// What is done with a capture under whichever policy.
@@ -85,10 +102,10 @@ impl<D: Disk> Job<'_, D> {
             ratio: self.options.max_expansion_ratio.into(),
             always: ALWAYS_EXPANDED,
         };
-        let is_cached = source.residence().is_held();
+        let residence = source.residence().clone();
         let plain = Plain::open(source, limit)?;
         Ok(Opened {
-            is_cached,
+            residence,
             compression: plain.compression(),
             reader: Reader::open(plain, secrets)?,
             digester,
@@ -119,12 +136,18 @@ impl<D: Disk> Job<'_, D> {
             judged => judged,
         };
         told.throttled += gate.throttled();
+        self.tell(judged?, compression, told);
+        Ok(())
+    }
+
+    /// Tells what was found in a capture.
+    pub(super) fn tell(&self, judged: Judged, compression: Option<Compression>, told: &mut Told) {
         let Judged {
             summary,
             written,
             torn,
             link_types,
-        } = judged?;
+        } = judged;
         let Summary {
             packets, truncated, ..
         } = summary;
@@ -151,7 +174,6 @@ impl<D: Disk> Job<'_, D> {
         }
         told.notes
             .extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
-        Ok(())
     }
 
     /// Counts the packets of a capture of which everything stays. It is read from its beginning once more.
@@ -166,7 +188,7 @@ impl<D: Disk> Job<'_, D> {
         }
     }
 
-    fn by_policy<R: PacketReader>(
+    pub(super) fn by_policy<R: PacketReader>(
         &self,
         reader: R,
         alerted: Vec<Arc<Flows>>,

@@ -43,7 +43,7 @@ pub struct Request {
     pub dry_run: bool,
     /// How many captures at a time, at least 1.
     pub workers: usize,
-    /// How; [`run`] fills in `marker_owner`.
+    /// How; [`run`] fills in `marker_owner` and `check_threads`.
     pub options: Options,
     /// What all workers together may use.
     pub limits: Limits,
@@ -67,6 +67,7 @@ pub fn run(request: &Request) -> u8 {
     };
     let options = Arc::new(Options {
         marker_owner: marker_owner(),
+        check_threads: (request.workers / captures.len().max(1)).max(1),
         ..request.options.clone()
     });
     let status = if request.dry_run {

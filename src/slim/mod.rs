@@ -49,6 +49,19 @@ pub struct Summary {
     pub bytes_out: u64,
 }
 
+impl Summary {
+    /// The sum of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            truncated: self.truncated + other.truncated,
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+        }
+    }
+}
+
 /// One packet with its verdict, as a [`Sink`] sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Judged<'a> {

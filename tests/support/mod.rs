@@ -113,6 +113,7 @@ pub(crate) fn options() -> Options {
         marker_owner: None,
         min_free: 0,
         check_only: false,
+        check_threads: 1,
         retry_failed: false,
     }
 }

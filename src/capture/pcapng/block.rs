@@ -8,14 +8,16 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::super::Packet;
 use super::super::order::Order;
 use super::super::span::{Layout as SpanLayout, Record};
+use super::super::{MAX_RECORD, Packet};
 use super::interface::Interface;
 use super::{HEADER, TRAILER, kind, option, padded};
 
 /// Where the frame begins in an enhanced and in an obsolete packet block.
 const FRAME: usize = HEADER + 20;
+/// Where the two halves of the timestamp begin in them.
+const TIMESTAMP: usize = 12;
 /// Where the captured length and the length on the wire stand in them.
 const CAPTURED: Range<usize> = 20..24;
 const WIRE: Range<usize> = 24..28;
@@ -81,6 +83,19 @@ impl<'i> Layout<'i> {
             return Measured::Malformed("a packet that its block does not hold, or of no interface");
         }
         Measured::Whole { kind, length }
+    }
+
+    /// How long the block at the beginning of `bytes` is, if this looks like one that belongs into a span: it is whole
+    /// and sound, or a packet's that goes on behind `bytes`.
+    pub(in crate::capture) fn plausible_length(self, bytes: &[u8]) -> Option<usize> {
+        match self.measure(bytes) {
+            Measured::Whole { kind, length } => (!kind::STAND_ALONE.contains(&kind)).then_some(length),
+            Measured::Short(length) => {
+                let (kind, _) = self.kind_and_length(bytes)?;
+                (is_packet(kind) && length <= MAX_RECORD).then_some(length)
+            }
+            Measured::Malformed(_) => None,
+        }
     }
 
     /// The interface of a packet block, and where in it the frame lies.

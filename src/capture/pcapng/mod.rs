@@ -85,18 +85,35 @@ fn padded(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-/// Reads a capture block by block, or span by span where it can.
-#[derive(Debug)]
-pub struct Reader<B> {
-    bytes: B,
+/// A place between two pieces of a capture, with all that a reader must know to go on there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
     secrets: Secrets,
     order: Order,
     interfaces: Vec<Interface>,
     /// Of all sections, each once.
     link_types: Vec<LinkType>,
-    position: u64,
-    /// Where the torn tail begins.
-    torn: Option<u64>,
+    /// In bytes.
+    pub(super) offset: u64,
+    /// Whether this is in the torn tail.
+    torn: bool,
+}
+
+impl Position {
+    /// How the blocks of the section lie.
+    pub(super) fn layout(&self) -> Layout<'_> {
+        Layout {
+            order: self.order,
+            interfaces: &self.interfaces,
+        }
+    }
+}
+
+/// Reads a capture block by block, or span by span where it can.
+#[derive(Debug)]
+pub struct Reader<B> {
+    bytes: B,
+    at: Position,
 }
 
 /// What comes next.
@@ -118,20 +135,30 @@ impl<B: Bytes> Reader<B> {
         let order = section_order(bytes.window(0, HEADER + TRAILER)?).ok_or(Error::NotACapture(
             "the pcapng section header is cut short, or of no byte order",
         ))?;
-        Ok(Self {
-            bytes,
+        let at = Position {
             secrets,
             order,
             interfaces: Vec::new(),
             link_types: Vec::new(),
-            position: 0,
-            torn: None,
-        })
+            offset: 0,
+            torn: false,
+        };
+        Ok(Self { bytes, at })
+    }
+
+    /// A reader of the same capture, or of what it has grown to, that goes on at a place where another one was.
+    pub fn resume(bytes: B, at: Position) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Where it is, to go on from there.
+    pub fn place(&self) -> Position {
+        self.at.clone()
     }
 
     /// Looks at the block at the current position.
     fn look(&mut self) -> Result<Next, Error> {
-        let position = self.position;
+        let position = self.at.offset;
         let malformed = |reason| Err(Error::Malformed { position, reason });
         let mut needed = None;
         loop {
@@ -146,17 +173,17 @@ impl<B: Bytes> Reader<B> {
                 None if is_section && have >= HEADER + TRAILER => {
                     return malformed("a section of no byte order");
                 }
-                _ => self.order,
+                _ => self.at.order,
             };
             let layout = Layout {
                 order,
-                interfaces: &self.interfaces,
+                interfaces: &self.at.interfaces,
             };
             let length = match layout.measure(window) {
                 _ if is_section && have < HEADER + TRAILER => HEADER + TRAILER,
                 Measured::Malformed(reason) => return malformed(reason),
                 Measured::Whole { kind, length } if kind::STAND_ALONE.contains(&kind) => {
-                    self.order = order;
+                    self.at.order = order;
                     return Ok(Next::Alone(kind, length));
                 }
                 Measured::Whole { .. } => return Ok(Next::Span(needed.unwrap_or(SPAN))),
@@ -176,13 +203,13 @@ impl<B: Bytes> Reader<B> {
 
     /// Takes note of what a block says that stands alone; gives where a length in it is not true any more.
     fn note(&mut self, kind: u32, length: usize) -> Result<Option<(usize, usize)>, Error> {
-        let position = self.position;
+        let position = self.at.offset;
         let malformed = |reason| Err(Error::Malformed { position, reason });
         let window = self.bytes.window(position, length)?;
         let block = window.get(..length).unwrap_or_default();
         match kind {
             kind::SECTION => {
-                self.interfaces.clear();
+                self.at.interfaces.clear();
                 let (from, to) = SECTION_LENGTH;
                 let Some(given) = block.get(from..to).filter(|_| length >= to + TRAILER) else {
                     return malformed("a section header that is too short");
@@ -191,18 +218,18 @@ impl<B: Bytes> Reader<B> {
                 return Ok(is_given.then_some(SECTION_LENGTH));
             }
             kind::INTERFACE => {
-                let Some(interface) = Interface::parse(self.order, block) else {
+                let Some(interface) = Interface::parse(self.at.order, block) else {
                     return malformed("an interface description that is too short");
                 };
-                if self.interfaces.len() == MAX_INTERFACES {
+                if self.at.interfaces.len() == MAX_INTERFACES {
                     return malformed("more interfaces than there can be");
                 }
-                self.interfaces.push(interface);
-                if !self.link_types.contains(&interface.link_type) {
-                    self.link_types.push(interface.link_type);
+                self.at.interfaces.push(interface);
+                if !self.at.link_types.contains(&interface.link_type) {
+                    self.at.link_types.push(interface.link_type);
                 }
             }
-            _ if self.secrets == Secrets::Keep => return Err(Error::Secrets { position }),
+            _ if self.at.secrets == Secrets::Keep => return Err(Error::Secrets { position }),
             _ => {}
         }
         Ok(None)
@@ -224,19 +251,12 @@ impl<B: Bytes> PacketReader for Reader<B> {
         Self: 'a;
 
     fn next_piece(&mut self) -> Result<Option<Piece<'_, Layout<'_>>>, Error> {
-        let next = if self.torn.is_some() {
-            Next::Tail
-        } else {
-            self.look()?
-        };
-        let position = self.position;
+        let next = if self.at.torn { Next::Tail } else { self.look()? };
+        let position = self.at.offset;
         let (want, untrue) = match next {
             Next::Alone(kind, length) => (length, self.note(kind, length)?),
             Next::Span(want) => (want, None),
-            Next::Tail => {
-                self.torn.get_or_insert(position);
-                (SPAN, None)
-            }
+            Next::Tail => (SPAN, None),
         };
         let window = self.bytes.ready(position, want)?;
         let bytes = match next {
@@ -249,16 +269,19 @@ impl<B: Bytes> PacketReader for Reader<B> {
             untrue,
         };
         let layout = Layout {
-            order: self.order,
-            interfaces: &self.interfaces,
+            order: self.at.order,
+            interfaces: &self.at.interfaces,
         };
         let piece = match next {
             Next::Span(_) => Piece::Span(Span::of(layout, position, bytes)),
             Next::Alone(..) => Piece::Head(head),
             Next::Tail if bytes.is_empty() => return Ok(None),
-            Next::Tail => Piece::Tail(head),
+            Next::Tail => {
+                self.at.torn = true;
+                Piece::Tail(head)
+            }
         };
-        self.position += match &piece {
+        self.at.offset += match &piece {
             Piece::Span(span) => span.bytes.len() as u64,
             Piece::Head(head) | Piece::Tail(head) => head.bytes.len() as u64,
         };
@@ -266,6 +289,6 @@ impl<B: Bytes> PacketReader for Reader<B> {
     }
 
     fn link_types(&self) -> impl Iterator<Item = LinkType> {
-        self.link_types.iter().copied()
+        self.at.link_types.iter().copied()
     }
 }

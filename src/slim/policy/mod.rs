@@ -139,6 +139,9 @@ impl Word for Rule {
 pub trait Policy {
     /// How much of a frame it looks into.
     const SCOPE: Scope;
+    /// Whether each packet is judged alone, whatever was judged before it; so that parts of a capture can be judged at
+    /// the same time.
+    const ALONE: bool = false;
 
     /// The verdict on one TCP or UDP payload. `datagram` says where in `packet.frame` it lies.
     fn judge(&mut self, packet: &Packet<'_>, datagram: &Datagram) -> Verdict;

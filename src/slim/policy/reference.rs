@@ -30,6 +30,7 @@ pub struct Reference;
 
 impl Policy for Reference {
     const SCOPE: Scope = Scope::Plain;
+    const ALONE: bool = true;
 
     #[inline]
     fn judge(&mut self, packet: &Packet<'_>, datagram: &Datagram) -> Verdict {

@@ -88,6 +88,7 @@ impl<P> Keeping<P> {
 
 impl<P: Policy> Policy for Keeping<P> {
     const SCOPE: Scope = P::SCOPE;
+    const ALONE: bool = P::ALONE;
 
     #[inline]
     fn judge(&mut self, packet: &Packet<'_>, datagram: &Datagram) -> Verdict {
