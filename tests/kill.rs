@@ -25,6 +25,8 @@ fn start(directory: &Path, staging: &str) -> Child {
         .arg("--dir")
         .arg(directory)
         .args([
+            "--policy",
+            "reference",
             "--staging",
             staging,
             "--workers",

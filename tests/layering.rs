@@ -69,16 +69,15 @@ const IMPORTS: &[(&str, &str)] = &[
 /// Each outside crate and the only places that may name it: modules, or files of a module.
 const HOMES: &[(&str, &str)] = &[
     ("blake3", "digest"),
+    ("bzip2", "capture/compression/bzip2"),
     ("ciborium", "trace"),
     ("clap", "cli bin"),
-    ("bzip2", "capture/compression/bzip2"),
-    ("comfy_table", "report oneshot status/table explain/text"),
-    ("flate2", "capture/compression/gzip capture/compression/arkime"),
     (
         "comfy_table",
         "report oneshot provenance status/table explain/text",
     ),
     ("crc32c", "trace"),
+    ("flate2", "capture/compression/gzip capture/compression/arkime"),
     ("flatbuffers", "trace/footer"),
     ("globset", "scan config oneshot alerts"),
     ("humantime", "provenance/show"),

@@ -231,7 +231,15 @@ fn rotated_files_are_captures_of_their_own_and_miss_no_packet() {
 fn a_recording_goes_on_in_another_file_after_a_while() {
     let directory = TempDir::new().unwrap();
     let input = tls_capture(10_000, 10);
-    let mut child = start(directory.path(), &["-w", "slim.pcap", "--rotate-seconds", "1"]);
+    let arguments = [
+        "-w",
+        "slim.pcap",
+        "--rotate-seconds",
+        "1",
+        "--policy",
+        "reference",
+    ];
+    let mut child = start(directory.path(), &arguments);
     let mut to = child.stdin.take().unwrap();
     to.write_all(&input).unwrap();
     std::thread::sleep(Duration::from_millis(1100));

@@ -99,7 +99,7 @@ impl Default for Watch {
             path: PathBuf::new(),
             age: value::of_minutes(DEFAULT_AGE_MINUTES),
             age_from: AgeFrom::Mtime,
-            policy: PolicyName::Reference,
+            policy: PolicyName::default(),
             evidence: EvidenceOptions::DEFAULT,
             keep: Rules::default(),
             keep_flows_of: Vec::new(),

@@ -303,7 +303,8 @@ pub(crate) fn left_of(original: &[u8], packets: &[Packet], options: Options) -> 
     let slimmed = frames(&slim(original, options, Lengths::Rewrite));
     let pairs = slimmed.iter().zip(packets);
     pairs
-        .map(|(frame, packet)| frame.len() - packet.payload_at)
+        // A frame that is taken for one of another link type may end before what is its payload here.
+        .map(|(frame, packet)| frame.len().saturating_sub(packet.payload_at))
         .collect()
 }
 

@@ -34,8 +34,8 @@ impl Run {
     }
 }
 
-/// `pcap-slim --single CAPTURE --output json --lengths LENGTHS MORE...`; an error where the program did not end as
-/// its documentation says.
+/// `pcap-slim --single CAPTURE --output json --lengths LENGTHS MORE...`, under the reference policy unless `more` names one;
+/// an error where the program did not end as its documentation says.
 pub(crate) fn slim(capture: &Path, lengths: &str, more: &[&str]) -> Result<Run, String> {
     let mut command = Command::cargo_bin("pcap-slim").map_err(|error| error.to_string())?;
     command
@@ -43,6 +43,9 @@ pub(crate) fn slim(capture: &Path, lengths: &str, more: &[&str]) -> Result<Run, 
         .arg(capture)
         .args(["--output", "json", "--lengths", lengths])
         .args(more);
+    if !more.contains(&"--policy") {
+        command.args(["--policy", "reference"]);
+    }
     let output = command.output().map_err(|error| error.to_string())?;
     let log = String::from_utf8_lossy(&output.stderr);
     let is_slimmed = match output.status.code() {

@@ -19,6 +19,7 @@ use pcap_slim::job::{
     HardLinks, IoMode, Judging, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify,
 };
 use pcap_slim::slim::dissect::Scope;
+use pcap_slim::slim::policy::PolicyName;
 use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::verify::{self, Depth};
 use pcap_slim::slim::{Lengths, Pass, Sink, Summary};
@@ -54,12 +55,16 @@ pub(crate) fn tcp_frame(port: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A capture of about `bytes` bytes, most of them TLS application data and some plain text; another one for each seed.
+/// Every policy cuts the same of it.
 pub(crate) fn tls_capture(bytes: usize, seed: u8) -> Vec<u8> {
-    let secret = tcp_frame(443, &[&[0x17, 3, 3, 4, 0][..], &[seed; 1200][..]].concat());
+    let secret = tcp_frame(443, &[&[0x17, 3, 3, 4, 0xb0][..], &[seed; 1200][..]].concat());
     let plain = tcp_frame(80, &[b'a' + seed % 26; 300]);
-    let frames: Vec<_> = (0..bytes / 1150 + 2)
-        .map(|n| if n % 8 == 0 { plain.clone() } else { secret.clone() })
-        .collect();
+    let mut frames = vec![plain; bytes / 1150 + 2];
+    for (n, frame) in frames.iter_mut().enumerate().filter(|(n, _)| n % 8 != 0) {
+        frame.clone_from(&secret);
+        let sequence = u32::try_from(n * 1205).unwrap();
+        frame[38..42].copy_from_slice(&sequence.to_be_bytes());
+    }
     capture_of(&frames)
 }
 
@@ -89,10 +94,13 @@ pub(crate) fn slim_read<R: PacketReader, S: Sink>(
     Ok((out, pass.summary()))
 }
 
-/// Options as `pcap-slim` has them by default.
+/// Options as `pcap-slim` has them by default, but for the policy, which is that of [`slim_bytes`].
 pub(crate) fn options() -> Options {
     Options {
-        judging: Judging::default(),
+        judging: Judging {
+            policy: PolicyName::Reference,
+            ..Judging::default()
+        },
         lengths: Lengths::Rewrite,
         staging: Staging::Beside,
         verify: Verify::Full,

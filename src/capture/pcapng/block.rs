@@ -16,11 +16,11 @@ use super::{HEADER, TRAILER, kind, option, padded};
 
 /// Where the frame begins in an enhanced and in an obsolete packet block.
 const FRAME: usize = HEADER + 20;
+/// Where the timestamp stands in them, the upper half first.
+const TIMESTAMP: usize = HEADER + 4;
 /// Where the captured length and the length on the wire stand in them.
 const CAPTURED: Range<usize> = 20..24;
 const WIRE: Range<usize> = 24..28;
-/// Where the timestamp stands in an enhanced or obsolete packet block, the upper half first.
-const TIMESTAMP: usize = HEADER + 4;
 /// Where the frame begins in a simple packet block.
 const SIMPLE_FRAME: usize = HEADER + 4;
 /// Where its length on the wire stands.

@@ -19,7 +19,6 @@ const POWER_OF_TWO: u8 = 0x80;
 /// Timestamps count microseconds where nothing else is said.
 const MICROSECONDS: u8 = 6;
 const NANOSECONDS: u8 = 9;
-
 /// How many nanoseconds a second has.
 const SECOND: u128 = 1_000_000_000;
 

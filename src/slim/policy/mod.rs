@@ -19,9 +19,9 @@ pub use spoken::{Recognised, Spoken};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PolicyName {
     /// Stateless, by port and first byte: [`reference::Reference`].
-    #[default]
     Reference,
     /// By what each flow was seen to speak: [`evidence::Evidence`].
+    #[default]
     Evidence,
 }
 
