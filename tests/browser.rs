@@ -170,7 +170,7 @@ fn a_browser_shows_the_figures_in_tables_with_headings() {
     for expected in [
         "2 captures read, 1 could not be read",
         "this sensor's disk would last",
-        "tls, tls-port",
+        "tls, tls-records",
         "10.0.0.1:443",
         "tcp 80",
         "damaged at byte 0",

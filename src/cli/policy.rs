@@ -278,7 +278,7 @@ mod tests {
         );
         assert_eq!(warned(&["--floor", "64", "--policy", "evidence"]), [""; 0]);
         for command in ["explain a", "stream -w a"] {
-            let line = format!("pcap-slim {command} --floor 64 --keep-ports 22");
+            let line = format!("pcap-slim {command} --policy reference --floor 64 --keep-ports 22");
             let (_, warnings) = Slim::read(line.split_whitespace().map(OsString::from)).unwrap();
             assert_eq!(warnings, ["--floor has no effect with --policy reference"]);
         }
