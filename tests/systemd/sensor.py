@@ -28,6 +28,8 @@ GRACE = 4
 SUITE_CONFIG = f"""
 [defaults]
 age_minutes = {AGE / 60}
+# The one that the oracle knows.
+policy = "reference"
 [budget]
 max_io_mbps = "unlimited"
 max_cpu_percent = "unlimited"
