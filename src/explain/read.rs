@@ -3,9 +3,7 @@
 //! Apart from `job`, which joins the same parts to a capture that is replaced, marked and reported. A capture that
 //! somebody writes to is refused as slimming would skip it, since its figures would be out of date when they are read.
 
-use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -16,10 +14,9 @@ use crate::budget::{Budget, Limits};
 use crate::capture::compression::{Limit, Plain};
 use crate::capture::span::PacketReader;
 use crate::capture::{self, ReadError, Reader, Secrets};
-use crate::commit::disk::Directory;
 use crate::commit::marker::{self, State};
 use crate::input::{self, Gate, Source};
-use crate::job::UnderPolicy;
+use crate::job::{UnderPolicy, locate};
 use crate::oneshot::Capture;
 use crate::slim::Pass;
 use crate::slim::policy::Policy;
@@ -116,13 +113,6 @@ pub(super) fn read(
         account,
         is_slimmed: state == State::Slimmed,
     })
-}
-
-/// The directory that a capture lies in, and its name there.
-fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
-    let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let directory = Directory::open(root)?.below(relative.parent().unwrap_or(Path::new("")))?;
-    Ok((directory, name))
 }
 
 fn by_policy<R: PacketReader>(

@@ -137,7 +137,7 @@ pub fn is_pending(root: &Path, relative: &Path, options: &Options) -> io::Result
 }
 
 /// The directory that a capture lies in, and its name there.
-fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
+pub(crate) fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
     let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let directory = Directory::open(root)?.below(relative.parent().unwrap_or(Path::new("")))?;
     Ok((directory, name))
