@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from measure import Turn, drop
+from measure import Turn, fresh
 from record import markdown
 
 LARGE = 20_000_000_000
@@ -18,9 +18,9 @@ REPLACE_EACH = Path(__file__).resolve().parent / "replace_each.py"
 def cold(bench):
     """Turns on a capture that is not in the page cache, and what writing the results costs: by policy, the turn that
     slims, and the one that writes as much."""
-    cat = Turn("cat > /dev/null", ["sh", "-c", 'cat "$0" >/dev/null', bench.capture], bench.size)
-    cat.prepare = lambda: drop(bench.capture)
-    yield cat, None
+    # On a copy that is as new as ours, for it may matter to the device how long ago it was written.
+    anew = fresh(bench.capture, [bench.ours], is_cold=True)
+    yield Turn("cat > /dev/null", ["sh", "-c", 'cat "$0" >/dev/null', bench.ours], bench.size, anew), None
     yield bench.slim("--policy", "reference", "--check-only", is_cold=True), None
     for policy in ("reference", "evidence"):
         slim = bench.slim("--policy", policy, is_cold=True)

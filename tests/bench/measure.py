@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # How often the memory of what runs is looked at, in milliseconds.
 LOOK = 10
@@ -86,7 +87,7 @@ def high_water(pid):
     try:
         with open(f"/proc/{pid}/status") as status:
             lines = dict(line.split(":", 1) for line in status)
-        is_copy = os.path.samefile(f"/proc/{pid}/exe", "/proc/self/exe")
+        is_copy = Path(f"/proc/{pid}/cmdline").read_bytes() == Path("/proc/self/cmdline").read_bytes()
     except OSError:
         return 0
     return 0 if is_copy or "VmHWM" not in lines else int(lines["VmHWM"].split()[0]) * 1024
