@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::budget::Budget;
 use crate::config::{Mistakes, Settings};
-use crate::pool::{Order, Pool, Pulse};
+use crate::pool::{News, Order, Pool, Pulse};
 use crate::queue::{Candidate, Queue};
 use crate::report::{Outcome, Skip, Status};
 use crate::scan::BadPattern;
@@ -200,7 +200,9 @@ impl Daemon {
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 sighting = self.places.next() => self.seen(sighting?),
-                Some(outcome) = self.pool.finished(), if !self.running.is_empty() => self.finished(&outcome),
+                Some(news) = self.pool.news(), if !self.running.is_empty() => if let News::Ended(outcome) = news {
+                    self.finished(&outcome);
+                },
                 (candidate, look) = self.looks.ended() => self.looked(candidate, look),
                 rang = alarm.rings_at(next_due) => self.rang(rang.map_err(clock)?),
                 Some(()) = reload.asked.recv(), if self.loading.is_none() => self.reload(&reload.load),

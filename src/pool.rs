@@ -1,13 +1,16 @@
 //! The pool: at most so many jobs at a time, each on a blocking thread, all under one budget.
 //!
-//! It knows nothing of what a job does. A panic in one job is that job's failure; dropping the pool tells what still
-//! runs to let go.
+//! A job that has come to its commit waits for the device most of the time, and holds no buffers any more: it makes room
+//! for the next one, so that the syncs of small captures meet in the device instead of following each other. Of what else
+//! a job does the pool knows nothing. A panic in one job is that job's failure; dropping the pool tells what still runs
+//! to let go.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::budget::Budget;
@@ -17,13 +20,58 @@ pub use crate::job::Order;
 use crate::report::{Failure, Figures, Outcome, Provenance, Status};
 use crate::words::Word;
 
-/// At most so many jobs at a time.
+/// How many jobs may be committing without being counted. More do not make syncing faster, and each keeps files open.
+const COMMITTING: usize = 16;
+
+/// At most so many jobs at a time, not counting those that commit.
 #[derive(Debug)]
 pub struct Pool {
     workers: usize,
     budget: Arc<Budget>,
     stop: Arc<AtomicBool>,
     running: JoinSet<Outcome>,
+    committing: Arc<Committing>,
+}
+
+/// What a pool has to tell.
+#[derive(Debug)]
+pub enum News {
+    /// There may be room for another order.
+    Room,
+    /// A job has ended.
+    Ended(Box<Outcome>),
+}
+
+/// The jobs that have come to their commit.
+#[derive(Debug, Default)]
+struct Committing {
+    jobs: AtomicUsize,
+    begun: Notify,
+}
+
+/// A running job's place among them.
+#[derive(Debug)]
+struct Seat {
+    committing: Arc<Committing>,
+    is_taken: AtomicBool,
+}
+
+impl Seat {
+    /// The job commits.
+    fn take(&self) {
+        if !self.is_taken.swap(true, Ordering::Relaxed) {
+            self.committing.jobs.fetch_add(1, Ordering::Relaxed);
+            self.committing.begun.notify_one();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.is_taken.load(Ordering::Relaxed) {
+            self.committing.jobs.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What can be seen of a running job from outside.
@@ -62,13 +110,15 @@ impl Pool {
             budget,
             stop: Arc::default(),
             running: JoinSet::new(),
+            committing: Arc::default(),
         }
     }
 
     /// How many more orders could start at once.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.workers.saturating_sub(self.running.len())
+        let committing = self.committing.jobs.load(Ordering::Relaxed).min(COMMITTING);
+        (self.workers + committing).saturating_sub(self.running.len())
     }
 
     /// How many jobs run.
@@ -81,14 +131,36 @@ impl Pool {
     pub fn start(&mut self, order: Order) -> Pulse {
         let (budget, stop) = (Arc::new(self.budget.share()), Arc::clone(&self.stop));
         let pulse = Pulse::new(Arc::clone(&order.progress), Arc::clone(&budget));
-        self.running
-            .spawn_blocking(move || guarded(&order, || job::run(&RealDisk, &order, &budget, &stop)));
+        self.spawn(move |seat| {
+            let commits = || seat.take();
+            guarded(&order, || {
+                job::run_telling(&RealDisk, &order, &budget, &stop, &commits)
+            })
+        });
         pulse
+    }
+
+    fn spawn(&mut self, job: impl FnOnce(&Seat) -> Outcome + Send + 'static) {
+        let seat = Seat {
+            committing: Arc::clone(&self.committing),
+            is_taken: AtomicBool::new(false),
+        };
+        self.running.spawn_blocking(move || job(&seat));
     }
 
     /// Changes how many jobs may run at a time (at least 1). Those that run are left to finish.
     pub fn resize(&mut self, workers: usize) {
         self.workers = workers.max(1);
+    }
+
+    /// What happens next, an outcome or room for another order; `None` when nothing runs. Safe to cancel.
+    pub async fn news(&mut self) -> Option<News> {
+        let committing = Arc::clone(&self.committing);
+        tokio::select! {
+            biased;
+            outcome = self.finished() => outcome.map(|outcome| News::Ended(Box::new(outcome))),
+            () = committing.begun.notified() => Some(News::Room),
+        }
     }
 
     /// The next outcome; `None` when nothing runs. Safe to cancel.
@@ -137,4 +209,86 @@ fn guarded(order: &Order, run: impl FnOnce() -> Outcome) -> Outcome {
             provenance: Provenance::default(),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::budget::Limits;
+
+    fn outcome() -> Outcome {
+        Outcome {
+            capture: "a".into(),
+            status: Status::Slimmed,
+            figures: Figures::default(),
+            policy: "reference",
+            notes: Vec::new(),
+            elapsed: Duration::ZERO,
+            throttled: Duration::ZERO,
+            provenance: Provenance::default(),
+        }
+    }
+
+    fn pool() -> Pool {
+        Pool::new(1, Arc::new(Budget::new(Limits::default())))
+    }
+
+    /// Starts a job that commits or not, and ends when it may.
+    fn start(pool: &mut Pool, commits: bool) -> Sender<()> {
+        let (end, may_end): (_, Receiver<()>) = channel();
+        pool.spawn(move |seat| {
+            if commits {
+                seat.take();
+                seat.take();
+            }
+            let _ = may_end.recv();
+            outcome()
+        });
+        end
+    }
+
+    #[tokio::test]
+    async fn a_job_that_commits_makes_room_for_one_more_and_says_so() {
+        let mut pool = pool();
+        let first = start(&mut pool, true);
+        assert!(matches!(pool.news().await, Some(News::Room)));
+        assert_eq!(pool.room(), 1);
+        let second = start(&mut pool, false);
+        assert_eq!(pool.room(), 0);
+        drop(first);
+        assert!(matches!(pool.news().await, Some(News::Ended(_))));
+        assert_eq!(pool.room(), 0, "the second still works");
+        drop(second);
+        assert!(pool.finished().await.is_some());
+        assert_eq!(pool.room(), 1);
+        assert!(pool.news().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_never_commits_counts_to_its_end() {
+        let mut pool = pool();
+        drop(start(&mut pool, false));
+        assert_eq!(pool.room(), 0);
+        assert!(matches!(pool.news().await, Some(News::Ended(_))));
+        assert_eq!(pool.room(), 1);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_commit_beside_the_workers() {
+        let mut pool = pool();
+        let mut ends = Vec::new();
+        while pool.room() > 0 {
+            ends.push(start(&mut pool, true));
+            assert!(matches!(pool.news().await, Some(News::Room)));
+        }
+        assert_eq!(pool.running(), COMMITTING + 1);
+        drop(ends);
+        while pool.finished().await.is_some() {}
+        assert_eq!(pool.room(), 1);
+    }
 }

@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
@@ -193,6 +194,11 @@ macro_rules! real_disk {
     (@ sync) => {
         fn sync(&self, file: &File) -> io::Result<()> {
             RealDisk.sync(file)
+        }
+    };
+    (@ rename) => {
+        fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+            RealDisk.rename(from, to)
         }
     };
     (@ sync_directory) => {
@@ -576,4 +582,44 @@ fn a_rescan_leaves_the_staging_file_of_a_worker_that_has_not_written_yet() {
     drop(worker);
     recover::directory(directory.path()).unwrap();
     assert!(!staging.exists());
+}
+
+#[test]
+fn a_job_tells_that_it_commits_once_all_is_verified_and_before_it_waits_for_the_device() {
+    /// Notes what is read back and what is synced.
+    struct Noting<'a>(&'a Mutex<Vec<&'static str>>);
+    impl Disk for Noting<'_> {
+        fn read(&self, file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
+            self.0.lock().unwrap().push("read");
+            RealDisk.read(file, bytes, position)
+        }
+        fn sync(&self, file: &File) -> io::Result<()> {
+            self.0.lock().unwrap().push("sync");
+            RealDisk.sync(file)
+        }
+        real_disk!(free_space create write let_go set_owner set_mode set_extended set_times rename);
+        real_disk!(sync_directory remove make_directory set_directory_owner);
+    }
+    let case = Case::new();
+    for options in ways() {
+        let directory = case.directory();
+        let noted = Mutex::<Vec<&str>>::default();
+        let tell = || noted.lock().unwrap().push("commits");
+        let run = |options: &Options| {
+            let order = order(directory.path(), NAME, options.clone());
+            let (budget, stop) = (Budget::new(Limits::default()), AtomicBool::new(false));
+            let outcome = job::run_telling(&Noting(&noted), &order, &budget, &stop, &tell);
+            (outcome.status, std::mem::take(&mut *noted.lock().unwrap()))
+        };
+        let check_only = Options {
+            check_only: true,
+            ..options.clone()
+        };
+        assert_eq!(run(&check_only), (Status::Slimmed, vec![]));
+        let (status, mut noted) = run(&options);
+        assert_eq!(status, Status::Slimmed);
+        noted.dedup();
+        assert_eq!(noted, ["read", "commits", "sync"]);
+        assert_eq!(run(&options), (Status::Skipped(Skip::Marked), vec![]));
+    }
 }

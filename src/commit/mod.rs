@@ -216,6 +216,8 @@ impl<D: Disk> Staging<'_, D> {
                 found,
             });
         }
+        // The commit may wait long for the device.
+        (self.pending, self.back) = (Vec::new(), Vec::new());
         Ok(Verified(self))
     }
 

@@ -41,6 +41,7 @@ impl<D: Disk> Job<'_, D> {
                 options: self.options,
                 budget: self.budget,
                 stop: self.stop,
+                commits: self.commits,
             };
             let progress = &self.order.progress;
             let before = progress.load(Ordering::Relaxed);

@@ -101,6 +101,18 @@ impl From<ReadError> for Error {
 
 /// Slims one capture. `stop` makes it abandon the capture at the next step.
 pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool) -> Outcome {
+    run_telling(disk, order, budget, stop, &|| {})
+}
+
+/// The same; `commits` is told when the slimmed capture is written and verified, and what is left is to wait for the
+/// device.
+pub fn run_telling<D: Disk>(
+    disk: &D,
+    order: &Order,
+    budget: &Budget,
+    stop: &AtomicBool,
+    commits: &(dyn Fn() + Sync),
+) -> Outcome {
     let begun = Instant::now();
     let mut told = Told::default();
     let job = Job {
@@ -109,6 +121,7 @@ pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool)
         options: &order.options,
         budget,
         stop,
+        commits,
     };
     let status = match job.run(&mut told) {
         Ok(()) => Status::Slimmed,
@@ -221,6 +234,7 @@ struct Job<'a, D> {
     options: &'a Options,
     budget: &'a Budget,
     stop: &'a AtomicBool,
+    commits: &'a (dyn Fn() + Sync),
 }
 
 impl<D: Disk> Job<'_, D> {
@@ -311,6 +325,7 @@ impl<D: Disk> Job<'_, D> {
         if let Some(verified) = verified {
             let trace = self.end_trace(recorder, told)?;
             let is_traced = trace.is_some();
+            (self.commits)();
             let attributes = capture.attributes.clone();
             let original = Original {
                 directory,

@@ -17,7 +17,7 @@ use super::captures::Capture;
 use super::{FAILED, Request};
 use crate::budget::Budget;
 use crate::job::Options;
-use crate::pool::{Order, Pool};
+use crate::pool::{News, Order, Pool};
 use crate::report::progress::Progress;
 use crate::report::{Outcome, Status};
 
@@ -81,8 +81,9 @@ impl Work {
         loop {
             self.start_more();
             tokio::select! {
-                outcome = self.pool.finished() => match outcome {
-                    Some(outcome) => self.ended(outcome),
+                news = self.pool.news() => match news {
+                    Some(News::Ended(outcome)) => self.ended(*outcome),
+                    Some(News::Room) => {}
                     None => return Ok(self.end()),
                 },
                 status = signals.next() => {
