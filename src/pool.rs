@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, bell};
 use crate::commit::disk::RealDisk;
 use crate::job;
 pub use crate::job::Order;
@@ -105,6 +105,7 @@ impl Pool {
     /// through [`Pool::finished`].
     pub fn abandon(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        bell::ring();
     }
 }
 
