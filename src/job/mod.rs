@@ -291,7 +291,8 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         }
-        .digested(self.options.digest);
+        .digested(self.options.digest)
+        .written_back_by(self.budget.step(commit::WRITE_BACK));
         if !opened.residence.is_held() {
             staging.leave_no_trace_in_the_cache();
         }
