@@ -376,8 +376,8 @@ fn map(leased: &Leased) -> Option<Mmap> {
     // /proc/sys/fs/lease-break-time (45 s). What can still go wrong: a process stopped for longer than that in the
     // midst of a step, and a page that was brought in, dropped again and then cannot be read from a failing disk.
     let mapping = unsafe { Mmap::map(&leased.capture.file) }.ok()?;
-    // A kernel that cannot populate (before 5.14) cannot report a failing disk either.
-    mapping.advise_range(Advice::PopulateRead, 0, 1).ok()?;
+    // A kernel that cannot populate (before 5.14) cannot report a failing disk either. It says so of nothing at all, too.
+    mapping.advise_range(Advice::PopulateRead, 0, 0).ok()?;
     Some(mapping)
 }
 

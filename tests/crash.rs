@@ -24,7 +24,7 @@ use pcap_slim::job::{self, Options, Staging};
 use pcap_slim::report::{Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
 use pcap_slim::trace::{Event, Reader};
-use support::{age_staging, options, order, slim_bytes, staging_files, tls_capture};
+use support::{age_staging, capture_of, options, order, slim_bytes, staging_files, tcp_frame, tls_capture};
 
 const NAME: &str = "a.pcap";
 
@@ -104,6 +104,7 @@ impl Disk for FaultyDisk {
         self.step("read", || RealDisk.read(file, bytes, position))
     }
     fn let_go(&self, file: &File, position: u64, length: u64) {
+        self.operations.borrow_mut().push("let_go");
         RealDisk.let_go(file, position, length);
     }
     fn set_owner(&self, file: &File, owner: (u32, u32)) -> io::Result<()> {
@@ -558,6 +559,27 @@ fn a_disk_that_gives_back_other_bytes_than_were_written_is_found_out() {
         );
         assert!(!case.is_slimmed(directory.path(), "liar"));
         assert_eq!(staging_files(directory.path()), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[test]
+fn under_a_budget_what_is_written_goes_to_the_device_in_steps_that_are_short_beside_the_rate() {
+    let frame = tcp_frame(80, &[b'a'; 1400]);
+    let readable = capture_of(&vec![frame; 4200]); // 6 MB, all of which stays
+    for (io_bytes_per_second, steps) in [(None, 0), (Some(40_000_000), 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(NAME), &readable).unwrap();
+        let limits = Limits {
+            io_bytes_per_second,
+            ..Limits::default()
+        };
+        let disk = FaultyDisk::new(usize::MAX, Fault::StopBefore);
+        let order = order(directory.path(), NAME, options());
+        let outcome = job::run(&disk, &order, &Budget::new(limits), &AtomicBool::new(false));
+        assert_eq!(outcome.status, Status::Slimmed);
+        let operations = disk.operations.borrow();
+        let begun = operations.iter().filter(|&&what| what == "let_go").count();
+        assert!(begun >= steps && (begun == 0) == (steps == 0), "{operations:?}");
     }
 }
 

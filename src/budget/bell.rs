@@ -16,12 +16,13 @@ pub fn ring() {
 }
 
 /// How often it was rung: to be asked before the look around after which [`wait`] is called, so that no ring is missed.
-pub(crate) fn rings() -> u64 {
+#[must_use]
+pub fn rings() -> u64 {
     *BELL.rings()
 }
 
 /// Waits for `most`, or until it was rung more often than `heard`; gives whether it was.
-pub(crate) fn wait(heard: u64, most: Duration) -> bool {
+pub fn wait(heard: u64, most: Duration) -> bool {
     BELL.wait(heard, most)
 }
 
