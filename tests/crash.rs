@@ -11,8 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -581,6 +582,37 @@ fn under_a_budget_what_is_written_goes_to_the_device_in_steps_that_are_short_bes
         let begun = operations.iter().filter(|&&what| what == "let_go").count();
         assert!(begun >= steps && (begun == 0) == (steps == 0), "{operations:?}");
     }
+}
+
+#[test]
+fn a_capture_that_is_given_up_is_free_before_its_staging_file_is_removed() {
+    /// Has the job stop at its first write, and looks then whether the capture can be opened for writing.
+    struct Watched<'a>(&'a AtomicBool, &'a Path, Cell<Option<bool>>);
+    impl Disk for Watched<'_> {
+        fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+            self.0.store(true, Ordering::Relaxed);
+            RealDisk.write(file, bytes, position)
+        }
+        fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+            let at_once = nix::libc::O_NONBLOCK;
+            let opened = File::options().append(true).custom_flags(at_once).open(self.1);
+            self.2.set(Some(opened.is_ok()));
+            RealDisk.remove(directory, name)
+        }
+        real_disk!(free_space create read let_go sync_directory make_directory);
+        real_disk!(set_owner set_mode set_extended set_times sync set_directory_owner);
+        fn rename(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
+            unreachable!("it is given up before")
+        }
+    }
+    let case = Case::new();
+    let directory = case.directory();
+    let (stop, path) = (AtomicBool::new(false), directory.path().join(NAME));
+    let disk = Watched(&stop, &path, Cell::new(None));
+    let order = order(directory.path(), NAME, options());
+    let outcome = job::run(&disk, &order, &Budget::new(Limits::default()), &stop);
+    assert_eq!(outcome.status, Status::Skipped(Skip::Stopped));
+    assert_eq!(disk.2.get(), Some(true));
 }
 
 #[test]

@@ -296,11 +296,13 @@ impl<D: Disk> Job<'_, D> {
         if !opened.residence.is_held() {
             staging.leave_no_trace_in_the_cache();
         }
-        match &mut recorder {
-            Some(recorder) => self.judge(opened, alerted, &gate, Some(&mut staging), recorder, told)?,
-            None => self.judge(opened, alerted, &gate, Some(&mut staging), (), told)?,
-        }
+        let judged = match &mut recorder {
+            Some(recorder) => self.judge(opened, alerted, &gate, Some(&mut staging), recorder, told),
+            None => self.judge(opened, alerted, &gate, Some(&mut staging), (), told),
+        };
+        // Before all else: whoever wants the capture is not kept waiting while a long staging file is removed.
         let capture = leased.release();
+        judged?;
         let mut identity = capture.identity;
         let mut verified = if told.figures.bytes_out < told.figures.bytes_in {
             Some(staging.finish()?)
