@@ -76,7 +76,7 @@ fn queue(criterion: &mut Criterion) {
                 queue.offer(candidate, begin);
             }
             let later = begin + Duration::from_secs(3600);
-            while let Some(candidate) = queue.take_due(later) {
+            while let Some(candidate) = queue.take_due(later, |_| false) {
                 queue.done(&candidate, later);
             }
             queue.known()

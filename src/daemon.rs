@@ -8,6 +8,7 @@
 
 mod clock;
 mod flood;
+mod looks;
 mod place;
 mod places;
 mod process;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -36,6 +37,7 @@ use crate::service::Service;
 use crate::status::Requests;
 use crate::watch::Sighting;
 use clock::{Alarm, Rang};
+use looks::Looks;
 use place::Look;
 use places::Places;
 use tell::Told;
@@ -123,8 +125,8 @@ struct Daemon {
     pool: Pool,
     budget: Arc<Budget>,
     shutdown_grace: Duration,
-    /// The due capture that is looked at, one at a time.
-    looking: Option<Looking>,
+    /// The due captures that are looked at.
+    looks: Looks,
     /// The captures that workers have.
     running: HashMap<PathBuf, Running>,
     /// New settings on their way.
@@ -133,13 +135,6 @@ struct Daemon {
     second_chances: Option<HashSet<(usize, PathBuf)>>,
     totals: Totals,
     told: Told,
-}
-
-/// A capture that is looked at.
-struct Looking {
-    candidate: Candidate,
-    look: JoinHandle<io::Result<Look>>,
-    since: Instant,
 }
 
 /// A capture that a worker has.
@@ -160,7 +155,7 @@ impl Daemon {
             pool: Pool::new(settings.budget.workers, Arc::clone(&budget)),
             budget,
             shutdown_grace: settings.daemon.shutdown_grace,
-            looking: None,
+            looks: Looks::default(),
             running: HashMap::new(),
             loading: None,
             second_chances: once.then(HashSet::new),
@@ -199,14 +194,14 @@ impl Daemon {
                 return Ok(());
             }
             self.run_errands();
-            let has_room = self.looking.is_none() && self.pool.has_room();
-            let next_due = self.queue.next_due().filter(|_| has_room);
+            let next_due = self.queue.next_due(|watch| self.looks.is_under_way(watch));
+            let next_due = next_due.filter(|_| self.has_room());
             let next_errand = self.next_errand();
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 sighting = self.places.next() => self.seen(sighting?),
                 Some(outcome) = self.pool.finished(), if !self.running.is_empty() => self.finished(&outcome),
-                (candidate, look) = looked(&mut self.looking) => self.looked(candidate, look),
+                (candidate, look) = self.looks.ended() => self.looked(candidate, look),
                 rang = alarm.rings_at(next_due) => self.rang(rang.map_err(clock)?),
                 Some(()) = reload.asked.recv(), if self.loading.is_none() => self.reload(&reload.load),
                 loaded = reload::loaded(&mut self.loading) => self.reloaded(loaded),
@@ -217,7 +212,7 @@ impl Daemon {
     }
 
     fn is_idle(&self) -> bool {
-        self.queue.queued() == 0 && self.looking.is_none() && self.running.is_empty()
+        self.queue.queued() == 0 && self.looks.is_empty() && self.running.is_empty()
     }
 
     fn rang(&mut self, rang: Rang) {
@@ -256,11 +251,17 @@ impl Daemon {
         }
     }
 
-    /// Has the oldest due capture looked at anew, if a worker could take it.
+    /// Whether a worker could take one capture more than those that are looked at.
+    fn has_room(&self) -> bool {
+        self.pool.room() > self.looks.prompt()
+    }
+
+    /// Has the oldest due captures looked at anew, as many as workers could take.
     fn look_at_next(&mut self) {
-        while self.looking.is_none() && self.pool.has_room() {
+        while self.has_room() {
             let now = SystemTime::now();
-            let Some(candidate) = self.queue.take_due(now) else {
+            let looks = &self.looks;
+            let Some(candidate) = self.queue.take_due(now, |watch| looks.is_under_way(watch)) else {
                 return;
             };
             let Some(place) = self.places.get(candidate.watch).map(Arc::clone) else {
@@ -276,19 +277,16 @@ impl Daemon {
                 self.queue.back_off(&candidate, now);
                 continue;
             }
-            let known = candidate.clone();
-            self.looking = Some(Looking {
-                candidate,
-                look: spawn_blocking(move || place.look(&known)),
-                since: Instant::now(),
-            });
+            self.looks.begin(place, candidate);
         }
     }
 
     fn looked(&mut self, candidate: Candidate, look: io::Result<Look>) {
         let now = SystemTime::now();
         match look {
-            Ok(Look::Due) => self.start(candidate),
+            Ok(Look::Due) if self.pool.room() > 0 => self.start(candidate),
+            // It took so long that others came first.
+            Ok(Look::Due) => self.queue.give_back(&candidate, now),
             Ok(Look::Marked) => self.queue.done(&candidate, now),
             Ok(Look::Gone) => self.queue.vanished(&candidate, now),
             Ok(Look::Changed(changed)) => {
@@ -431,17 +429,6 @@ fn is_passing(status: &Status) -> bool {
         Status::Failed(failure) => !failure.permanent,
         Status::Slimmed | Status::Skipped(Skip::Marked | Skip::MarkedFailed(_) | Skip::HardLinks(_)) => false,
     }
-}
-
-/// The end of the look that is under way, never without one. Safe to cancel.
-async fn looked(looking: &mut Option<Looking>) -> (Candidate, io::Result<Look>) {
-    let Some(Looking { candidate, look, .. }) = looking else {
-        return std::future::pending().await;
-    };
-    let look = look.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    let candidate = candidate.clone();
-    *looking = None;
-    (candidate, look)
 }
 
 /// Sleeps until this moment, for ever without one.

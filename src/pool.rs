@@ -65,10 +65,10 @@ impl Pool {
         }
     }
 
-    /// Whether another order could start at once.
+    /// How many more orders could start at once.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.running.len() < self.workers
+    pub fn room(&self) -> usize {
+        self.workers.saturating_sub(self.running.len())
     }
 
     /// How many jobs run.
@@ -77,7 +77,7 @@ impl Pool {
         self.running.len()
     }
 
-    /// Starts an order. Call it only while [`Pool::has_room`].
+    /// Starts an order. Call it only while there is [`Pool::room`].
     pub fn start(&mut self, order: Order) -> Pulse {
         let (budget, stop) = (Arc::new(self.budget.share()), Arc::clone(&self.stop));
         let pulse = Pulse::new(Arc::clone(&order.progress), Arc::clone(&budget));

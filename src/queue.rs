@@ -54,17 +54,17 @@ pub struct Queue {
     watches: BTreeMap<usize, Watch>,
     /// Not yet due, by the time at which they will be.
     waiting: BTreeSet<(SystemTime, Name)>,
-    /// Due, by modification time.
-    ready: BTreeSet<(SystemTime, Name)>,
 }
 
 #[derive(Debug)]
 struct Watch {
     age: Duration,
     captures: HashMap<Arc<Path>, State>,
+    /// Due, by modification time; apart for each watch, so that one can be passed over.
+    ready: BTreeSet<(SystemTime, Arc<Path>)>,
 }
 
-/// Ordered by path first: among captures of one mtime, the path decides.
+/// Ordered by path first: among captures due at one time, the path decides.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     relative: Arc<Path>,
@@ -113,15 +113,14 @@ impl Queue {
 
     /// Begins a watch; one of the same number must not be there.
     pub fn watch(&mut self, number: usize, age: Duration) {
-        let captures = HashMap::new();
-        self.watches.insert(number, Watch { age, captures });
+        let (captures, ready) = (HashMap::new(), BTreeSet::new());
+        self.watches.insert(number, Watch { age, captures, ready });
     }
 
     /// Ends a watch: everything about its captures is forgotten.
     pub fn unwatch(&mut self, number: usize) {
         self.watches.remove(&number);
         self.waiting.retain(|(_, name)| name.watch != number);
-        self.ready.retain(|(_, name)| name.watch != number);
     }
 
     /// Changes a watch. What is queued and kept by `keeps` is due by the new age; what was done may be to do again
@@ -240,34 +239,34 @@ impl Queue {
         }
     }
 
-    /// When the next capture is due: in the past while a due one has not been taken, `None` when nothing is queued.
+    /// When the next capture is due: in the past while a due one has not been taken, unless `passes_over` its watch;
+    /// `None` when there is nothing to wait for.
     #[must_use]
-    pub fn next_due(&self) -> Option<SystemTime> {
-        let ready = self.ready.first().and_then(|(_, name)| {
-            match self.watches.get(&name.watch)?.captures.get(&name.relative)? {
-                State::Queued { due, .. } => Some(*due),
-                State::Taken { .. } | State::Done(_) => None,
-            }
+    pub fn next_due(&self, passes_over: impl Fn(usize) -> bool) -> Option<SystemTime> {
+        let open = self.watches.iter().filter(|(number, _)| !passes_over(**number));
+        let ready = open.filter_map(|(_, watch)| {
+            let (_, name) = watch.ready.first()?;
+            watch.seen_queued(name).map(|(_, due, _)| due)
         });
-        ready.or_else(|| self.waiting.first().map(|(due, _)| *due))
+        ready.min().or_else(|| self.waiting.first().map(|(due, _)| *due))
     }
 
     /// How many captures are queued, due or not; taken ones do not count.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.waiting.len() + self.ready.len()
+        let ready = self.watches.values().map(|watch| watch.ready.len());
+        self.waiting.len() + ready.sum::<usize>()
     }
 
     /// How many captures of one watch are known, whatever their state, and how many of them are queued.
     #[must_use]
     pub fn counts(&self, watch: usize) -> (usize, usize) {
-        let queued = self
-            .waiting
-            .iter()
-            .chain(&self.ready)
-            .filter(|(_, name)| name.watch == watch);
-        let known = self.watches.get(&watch).map_or(0, |watch| watch.captures.len());
-        (known, queued.count())
+        let waiting = self.waiting.iter().filter(|(_, name)| name.watch == watch);
+        let (known, ready) = self
+            .watches
+            .get(&watch)
+            .map_or((0, 0), |watch| (watch.captures.len(), watch.ready.len()));
+        (known, waiting.count() + ready)
     }
 
     /// How many captures are known, whatever their state.
@@ -278,16 +277,20 @@ impl Queue {
 
     /// What is queued: first what is due, in the order in which it leaves, then the rest by its time.
     pub fn waiting(&self) -> impl Iterator<Item = Waiting<'_>> {
-        self.ready.iter().chain(&self.waiting).filter_map(|(_, name)| {
-            let state = self.watches.get(&name.watch)?.captures.get(&name.relative)?;
-            let &State::Queued { seen, due, retries } = state else {
-                return None;
-            };
-            let (watch, relative, size) = (name.watch, &*name.relative, seen.size);
+        let ready = self.watches.iter().flat_map(|(&number, watch)| {
+            let ready = watch.ready.iter();
+            ready.map(move |(modified, relative)| (*modified, relative, number))
+        });
+        let mut ready: Vec<_> = ready.collect();
+        ready.sort();
+        let waiting = self.waiting.iter().map(|(_, name)| (&name.relative, name.watch));
+        let ready = ready.into_iter().map(|(_, relative, watch)| (relative, watch));
+        ready.chain(waiting).filter_map(|(relative, watch)| {
+            let (seen, due, retries) = self.watches.get(&watch)?.seen_queued(relative)?;
             Some(Waiting {
                 watch,
                 relative,
-                size,
+                size: seen.size,
                 due,
                 retries,
             })
@@ -297,26 +300,31 @@ impl Queue {
     /// The oldest modification of what is queued.
     #[must_use]
     pub fn oldest(&self) -> Option<SystemTime> {
-        let of = |name: &Name| match self.watches.get(&name.watch)?.captures.get(&name.relative)? {
-            State::Queued { seen, .. } => Some(seen.modified),
-            State::Taken { .. } | State::Done(_) => None,
-        };
-        let ready = self.ready.first().map(|(modified, _)| *modified);
-        let waiting = self.waiting.iter().filter_map(|(_, name)| of(name)).min();
-        ready.into_iter().chain(waiting).min()
+        let of = |name: &Name| self.watches.get(&name.watch)?.seen_queued(&name.relative);
+        let ready = self.watches.values().filter_map(|watch| watch.ready.first());
+        let waiting = self.waiting.iter().filter_map(|(_, name)| of(name));
+        ready
+            .map(|(modified, _)| *modified)
+            .chain(waiting.map(|(seen, _, _)| seen.modified))
+            .min()
     }
 
-    /// The oldest capture that is due. Exactly one of [`Queue::done`], [`Queue::renew`], [`Queue::back_off`] and
-    /// [`Queue::vanished`] must follow for it.
-    pub fn take_due(&mut self, now: SystemTime) -> Option<Candidate> {
+    /// The oldest capture that is due, of those whose watch is not passed over. Exactly one of [`Queue::done`],
+    /// [`Queue::renew`], [`Queue::give_back`], [`Queue::back_off`] and [`Queue::vanished`] must follow for it.
+    pub fn take_due(&mut self, now: SystemTime, passes_over: impl Fn(usize) -> bool) -> Option<Candidate> {
         while self.waiting.first().is_some_and(|(due, _)| *due <= now) {
-            let (_, name) = self.waiting.pop_first()?;
-            if let Some(&mut State::Queued { seen, .. }) = self.state(name.watch, &name.relative) {
-                self.ready.insert((seen.modified, name));
+            let (_, Name { relative, watch }) = self.waiting.pop_first()?;
+            if let Some(watch) = self.watches.get_mut(&watch)
+                && let Some((seen, _, _)) = watch.seen_queued(&relative)
+            {
+                watch.ready.insert((seen.modified, relative));
             }
         }
-        let (_, name) = self.ready.pop_first()?;
-        let state = self.state(name.watch, &name.relative)?;
+        let open = self.watches.iter().filter(|(number, _)| !passes_over(**number));
+        let oldest = open.filter_map(|(&number, watch)| Some((watch.ready.first()?, number)));
+        let (_, number) = oldest.min()?;
+        let (_, relative) = self.watches.get_mut(&number)?.ready.pop_first()?;
+        let state = self.state(number, &relative)?;
         let &mut State::Queued { seen, retries, .. } = state else {
             return None;
         };
@@ -326,8 +334,8 @@ impl Queue {
             news: News::Nothing,
         };
         Some(Candidate {
-            watch: name.watch,
-            relative: name.relative.to_path_buf(),
+            watch: number,
+            relative: relative.to_path_buf(),
             size: seen.size,
             modified: seen.modified,
             aged_from: seen.aged_from,
@@ -356,12 +364,22 @@ impl Queue {
         }
     }
 
+    /// A taken capture could not be taken after all: it is due as it was.
+    pub fn give_back(&mut self, candidate: &Candidate, now: SystemTime) {
+        let Some((seen, retries, news)) = self.taken(candidate) else {
+            return;
+        };
+        match news {
+            News::Nothing => self.enqueue(candidate.watch, &candidate.relative, seen, now, retries),
+            News::Changed(seen) => self.queue_anew(candidate, seen, now),
+            News::Gone => self.remove(candidate.watch, &candidate.relative),
+        }
+    }
+
     /// A taken capture is busy or failed in a way that may pass: it waits its age ([`LEAST_BACK_OFF`] at least),
     /// twice as long each time in a row, up to [`MOST_BACK_OFF`].
     pub fn back_off(&mut self, candidate: &Candidate, now: SystemTime) {
-        let Some(&mut State::Taken { seen, retries, news }) =
-            self.state(candidate.watch, &candidate.relative)
-        else {
+        let Some((seen, retries, news)) = self.taken(candidate) else {
             return;
         };
         let seen = match news {
@@ -395,12 +413,17 @@ impl Queue {
         self.watches.get_mut(&watch)?.captures.get_mut(relative)
     }
 
-    /// The news about a taken capture; `None` when it is not taken.
-    fn news(&mut self, candidate: &Candidate) -> Option<News> {
-        match self.state(candidate.watch, &candidate.relative)? {
-            State::Taken { news, .. } => Some(*news),
+    /// What is known of a taken capture: as it was seen, its retries and the news; `None` when it is not taken.
+    fn taken(&mut self, candidate: &Candidate) -> Option<(Seen, u32, News)> {
+        match *self.state(candidate.watch, &candidate.relative)? {
+            State::Taken { seen, retries, news } => Some((seen, retries, news)),
             State::Queued { .. } | State::Done(_) => None,
         }
+    }
+
+    /// The news about a taken capture; `None` when it is not taken.
+    fn news(&mut self, candidate: &Candidate) -> Option<News> {
+        self.taken(candidate).map(|(_, _, news)| news)
     }
 
     fn queue_anew(&mut self, candidate: &Candidate, seen: Seen, now: SystemTime) {
@@ -420,21 +443,28 @@ impl Queue {
         self.waiting.insert((due, Name { relative, watch }));
     }
 
-    fn remove(&mut self, watch: usize, relative: &Path) {
-        let captures = self.watches.get_mut(&watch).map(|watch| &mut watch.captures);
-        let Some((relative, state)) = captures.and_then(|captures| captures.remove_entry(relative)) else {
+    fn remove(&mut self, number: usize, relative: &Path) {
+        let Some(watch) = self.watches.get_mut(&number) else {
             return;
         };
-        if let State::Queued { seen, due, .. } = state {
-            let name = Name { relative, watch };
-            if !self.ready.remove(&(seen.modified, name.clone())) {
-                self.waiting.remove(&(due, name));
-            }
+        if let Some((relative, State::Queued { seen, due, .. })) = watch.captures.remove_entry(relative)
+            && !watch.ready.remove(&(seen.modified, Arc::clone(&relative)))
+        {
+            let watch = number;
+            self.waiting.remove(&(due, Name { relative, watch }));
         }
     }
 }
 
 impl Watch {
+    /// What is known of a capture that is queued: as it was seen, when it is due, and its retries.
+    fn seen_queued(&self, relative: &Path) -> Option<(Seen, SystemTime, u32)> {
+        match *self.captures.get(relative)? {
+            State::Queued { seen, due, retries } => Some((seen, due, retries)),
+            State::Taken { .. } | State::Done(_) => None,
+        }
+    }
+
     fn due(&self, seen: Seen, now: SystemTime) -> SystemTime {
         seen.aged_from
             .map_or(now, |basis| later(basis.min(now), self.age))

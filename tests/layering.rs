@@ -72,10 +72,7 @@ const HOMES: &[(&str, &str)] = &[
     ("bzip2", "capture/compression/bzip2"),
     ("ciborium", "trace"),
     ("clap", "cli bin"),
-    (
-        "comfy_table",
-        "report oneshot provenance status/table explain/text",
-    ),
+    ("comfy_table", "report/grid"),
     ("crc32c", "trace"),
     ("flate2", "capture/compression/gzip capture/compression/arkime"),
     ("flatbuffers", "trace/footer"),

@@ -111,6 +111,7 @@ impl Daemon {
             .flatten()
             .map(Instant::from)
             .chain(starting)
+            .chain(self.looks.next_late())
             .min()
     }
 
@@ -121,6 +122,13 @@ impl Daemon {
             tell(&summary);
         }
         self.tell_start(now);
+        for candidate in self.looks.late(now) {
+            let capture = self.path_of(&candidate);
+            warn!(
+                "{}: looking at it takes long; its directory waits, the others do not",
+                capture.display()
+            );
+        }
         if !self.told.service.is_there() {
             return;
         }
@@ -190,18 +198,13 @@ impl Daemon {
                 stuck.push(capture.clone());
             }
         }
-        let looking = self
-            .looking
-            .as_ref()
-            .filter(|looking| now >= looking.since + patience);
-        stuck.extend(looking.map(|looking| self.path_of(&looking.candidate)));
         stuck
     }
 
     /// The status in one line.
     fn status(&self) -> String {
         let mut line = format!("{} watched, {} queued", self.queue.known(), self.queue.queued());
-        if let Some(due) = self.queue.next_due() {
+        if let Some(due) = self.queue.next_due(|_| false) {
             line.push_str(&next_due(due, SystemTime::now()));
         }
         let saved = report::size(self.totals.bytes_saved());

@@ -42,7 +42,10 @@ fn with_taken_capture(once: bool) -> (TempDir, Daemon, Candidate) {
     capture.set_modified(SystemTime::now() - AGE).unwrap();
     let mut daemon = Daemon::new(&settings(root.path()), once).unwrap();
     daemon.seen(Some(scanned(root.path())));
-    let candidate = daemon.queue.take_due(SystemTime::now()).expect("it is due");
+    let candidate = daemon
+        .queue
+        .take_due(SystemTime::now(), |_| false)
+        .expect("it is due");
     (root, daemon, candidate)
 }
 
@@ -112,7 +115,7 @@ fn next_due_after(status: Status) -> Option<SystemTime> {
     run_by_hand(&mut daemon, root.path(), candidate);
     daemon.finished(&outcome(root.path(), status));
     assert!(daemon.running.is_empty());
-    daemon.queue.next_due()
+    daemon.queue.next_due(|_| false)
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn a_due_capture_that_was_written_to_waits_its_age_again() {
         "{look:?}"
     );
     daemon.looked(candidate, look);
-    assert!(daemon.queue.next_due().unwrap() > SystemTime::now() + AGE / 2);
+    assert!(daemon.queue.next_due(|_| false).unwrap() > SystemTime::now() + AGE / 2);
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn a_marked_capture_is_not_looked_at_again_by_a_rescan() {
 fn a_capture_that_cannot_be_looked_at_is_tried_later() {
     let (_root, mut daemon, candidate) = with_taken_capture(false);
     daemon.looked(candidate, Err(io::Error::other("disk")));
-    assert!(daemon.queue.next_due().unwrap() > SystemTime::now());
+    assert!(daemon.queue.next_due(|_| false).unwrap() > SystemTime::now());
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn with_age_from_last_packet_the_age_is_asked_for_once_and_then_known() {
     daemon.seen(Some(scanned(root.path())));
     let candidate = daemon
         .queue
-        .take_due(SystemTime::now())
+        .take_due(SystemTime::now(), |_| false)
         .expect("it is due for a look");
     let look = daemon.places.get(0).unwrap().look(&candidate);
     assert!(
@@ -178,7 +181,7 @@ fn with_age_from_last_packet_the_age_is_asked_for_once_and_then_known() {
     daemon.looked(candidate, look);
     let candidate = daemon
         .queue
-        .take_due(SystemTime::now())
+        .take_due(SystemTime::now(), |_| false)
         .expect("it is old enough");
     assert_eq!(daemon.places.get(0).unwrap().look(&candidate).unwrap(), Look::Due);
 }
@@ -234,19 +237,54 @@ fn a_worker_that_hangs_is_found_and_one_that_is_held_back_is_not() {
 }
 
 #[tokio::test]
-async fn a_look_that_hangs_is_found() {
-    let (root, mut daemon, candidate) = with_taken_capture(false);
-    let (patience, since) = (Duration::from_secs(30), Instant::now());
-    let look = tokio::spawn(pending());
-    daemon.looking = Some(Looking {
-        candidate,
-        look,
-        since,
+async fn a_look_that_hangs_holds_up_its_own_directory_alone() {
+    let (hung, served) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut settings = settings(hung.path());
+    settings.watches.push(config::Watch {
+        path: served.path().to_path_buf(),
+        ..settings.watches[0].clone()
     });
-    assert!(daemon.stuck(patience, since + patience / 2).is_empty());
+    settings.budget.workers = 1;
+    let mut daemon = Daemon::new(&settings, false).unwrap();
+    for (watch, root, names) in [
+        (0, &hung, ["a.pcap", "b.pcap"]),
+        (1, &served, ["c.pcap", "d.pcap"]),
+    ] {
+        for name in names {
+            let capture = File::create(root.path().join(name)).unwrap();
+            let age = AGE + Duration::from_secs(u64::from(b'z' - name.as_bytes()[0]));
+            capture.set_modified(SystemTime::now() - age).unwrap();
+        }
+        daemon.seen(Some(Sighting {
+            watch,
+            ..scanned(root.path())
+        }));
+    }
+    let (answers, waits) = std::sync::mpsc::channel();
+    let oldest = daemon.queue.take_due(SystemTime::now(), |_| false).unwrap();
+    assert_eq!(oldest.relative, Path::new("a.pcap"));
+    daemon.looks.begin_with(oldest, move || waits.recv().unwrap());
+    daemon.look_at_next();
     assert_eq!(
-        daemon.stuck(patience, since + patience),
-        [root.path().join("a.pcap")]
+        daemon.queue.queued(),
+        3,
+        "the one worker is for what is looked at"
+    );
+
+    daemon.looks.late(Instant::now() + Duration::from_secs(1));
+    daemon.look_at_next();
+    let (candidate, look) = daemon.looks.ended().await;
+    assert_eq!(candidate.relative, Path::new("c.pcap"));
+    daemon.looked(candidate, look);
+    assert_eq!(daemon.pool.room(), 0);
+
+    answers.send(Ok(Look::Due)).unwrap();
+    let (candidate, look) = daemon.looks.ended().await;
+    daemon.looked(candidate, look);
+    assert_eq!(
+        (daemon.pool.running(), daemon.queue.queued()),
+        (1, 3),
+        "it is due again"
     );
 }
 
@@ -280,8 +318,8 @@ fn once_grants_a_busy_capture_one_second_chance() {
     let (root, mut daemon, candidate) = with_taken_capture(true);
     run_by_hand(&mut daemon, root.path(), candidate);
     daemon.finished(&outcome(root.path(), Status::Skipped(Skip::Busy)));
-    let later = daemon.queue.next_due().expect("a second chance");
-    let candidate = daemon.queue.take_due(later).unwrap();
+    let later = daemon.queue.next_due(|_| false).expect("a second chance");
+    let candidate = daemon.queue.take_due(later, |_| false).unwrap();
     run_by_hand(&mut daemon, root.path(), candidate);
     daemon.finished(&outcome(root.path(), Status::Skipped(Skip::Busy)));
     assert!(daemon.is_idle());
@@ -294,8 +332,11 @@ fn once_does_not_wait_for_ever_for_a_capture_that_grows() {
         let mut grown = candidate.clone();
         grown.size += 1;
         daemon.looked(candidate, Ok(Look::Changed(grown.clone())));
-        assert_eq!(daemon.queue.next_due().is_some(), is_queued);
-        candidate = daemon.queue.take_due(SystemTime::now()).unwrap_or(grown);
+        assert_eq!(daemon.queue.next_due(|_| false).is_some(), is_queued);
+        candidate = daemon
+            .queue
+            .take_due(SystemTime::now(), |_| false)
+            .unwrap_or(grown);
     }
     assert!(daemon.is_idle());
 }

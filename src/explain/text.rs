@@ -5,12 +5,11 @@
 //! now, their light part is what would be cut. Nothing but names comes from the captures, and names are made printable.
 
 use std::fmt::Write;
-
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use std::ops::{Range, RangeInclusive};
 
 use super::account::Tally;
 use super::{Explanation, rows};
-use crate::report::{count, grouped, printable_text, size};
+use crate::report::{Column, count, grid, grouped, printable_text, size, terminal_width};
 
 /// Where no terminal says how wide it is.
 const WIDTH: usize = 100;
@@ -18,9 +17,7 @@ const WIDTH: usize = 100;
 const WIDE: usize = 100;
 const VERY_WIDE: usize = 140;
 /// A bar is left out where it would have fewer columns than the first, and has never more than the second.
-const BAR: std::ops::RangeInclusive<usize> = 5..=50;
-/// Columns to which an address or name may be folded, at least.
-const NAME_WIDTH: u16 = 20;
+const BAR: RangeInclusive<usize> = 5..=50;
 /// Between columns.
 const GAP: usize = 2;
 
@@ -41,7 +38,7 @@ impl Screen {
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         let locale = locale.unwrap_or_default().to_lowercase();
         Self {
-            width: Table::new().width(),
+            width: terminal_width(),
             has_blocks: locale.contains("utf-8") || locale.contains("utf8"),
         }
     }
@@ -148,8 +145,8 @@ fn by_rule(out: &mut String, explanation: &Explanation, screen: Screen) {
         }
     });
     header.extend(room.map(|_| ""));
-    let right: Vec<usize> = (1..header.len() - usize::from(room.is_some())).collect();
-    let _ = writeln!(out, "{}", grid(&header, with_bars.collect(), &right, None));
+    let last_number = header.len() - usize::from(room.is_some());
+    let _ = writeln!(out, "{}", grid(None, &header, numbers(1..last_number), with_bars));
     let [stays, goes, _] = screen.blocks();
     if room.is_some() && explanation.account.total.saved() > 0 {
         let _ = writeln!(out, "{stays} stays   {goes} would be cut");
@@ -267,8 +264,7 @@ fn biggest(out: &mut String, explanation: &Explanation, screen: Screen) {
         cells.extend(capture.map(|capture| explanation.name(capture)));
         cells
     });
-    let rows = rows.collect();
-    let _ = writeln!(out, "{}\n", grid(&header, rows, &[2, 3, 4], screen.width));
+    let _ = writeln!(out, "{}\n", grid(screen.width, &header, numbers(2..5), rows));
 }
 
 fn not_recognised(out: &mut String, explanation: &Explanation, screen: Screen) {
@@ -303,7 +299,7 @@ fn not_recognised(out: &mut String, explanation: &Explanation, screen: Screen) {
             row.push(bar(&unknown.tally, longest, room, screen));
         }
     }
-    let _ = writeln!(out, "{}", grid(&header, rows, &[1, 2, 3, 4], None));
+    let _ = writeln!(out, "{}", grid(None, &header, numbers(1..5), rows));
     let hidden = ports.get(explanation.top.max(1)..).unwrap_or_default();
     if !hidden.is_empty() {
         let bytes = hidden.iter().map(|(_, unknown)| unknown.tally.now).sum();
@@ -317,33 +313,13 @@ fn not_recognised(out: &mut String, explanation: &Explanation, screen: Screen) {
     out.push('\n');
 }
 
-/// A table; the columns `right` are aligned to the right, and the first is folded where a width is given.
-fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize], width: Option<u16>) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = width {
-        table
-            .set_width(width)
-            .set_content_arrangement(ContentArrangement::Dynamic);
+/// A table whose first column has names, and these numbers.
+fn numbers(numbers: Range<usize>) -> impl Fn(usize) -> Column {
+    move |index| match index {
+        0 => Column::Name,
+        index if numbers.contains(&index) => Column::Number,
+        _ => Column::Word,
     }
-    table.set_header(header.iter().copied());
-    table.add_rows(rows);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        if index == 0 {
-            column.set_padding((0, 1));
-            if width.is_some() {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
-            }
-        } else {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        if right.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
 }
 
 #[cfg(test)]

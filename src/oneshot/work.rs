@@ -97,7 +97,7 @@ impl Work {
     }
 
     fn start_more(&mut self) {
-        while self.stopped.is_none() && self.pool.has_room() {
+        while self.stopped.is_none() && self.pool.room() > 0 {
             let Some(capture) = self.queue.next() else { return };
             let progress = Arc::new(AtomicU64::new(0));
             let running = Running {

@@ -8,12 +8,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::show::rule_name;
 use super::{DONE, Error, FAILED, Form, open};
-use crate::report::{count, document};
+use crate::report::{Column, count, document, grid};
 use crate::trace::{Located, Side};
 
 /// One answer for a program.
@@ -99,11 +98,9 @@ fn answer(((side, asked), found): (&(Side, u64), &Option<Located>)) -> Answer {
 }
 
 fn table(answers: &[Answer]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(["asked", "packet", "old", "new", "bytes cut", "rule"]);
+    let header = ["asked", "packet", "old", "new", "bytes cut", "rule"];
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
-    table.add_rows(answers.iter().map(|answer| {
+    let rows = answers.iter().map(|answer| {
         let place = match answer.is_begin {
             Some(true) => "",
             Some(false) => " (within the packet)",
@@ -117,11 +114,9 @@ fn table(answers: &[Answer]) -> String {
             number(answer.bytes_cut),
             format!("{}{place}", answer.rule.as_deref().unwrap_or("-")),
         ]
-    }));
-    for column in table.column_iter_mut().take(5) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{}\n", table.trim_fmt())
+    });
+    let column = |index| if index < 5 { Column::Number } else { Column::Word };
+    format!("{}\n", grid(None, &header, column, rows))
 }
 
 fn csv(answers: &[Answer]) -> String {

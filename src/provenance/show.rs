@@ -8,11 +8,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::{DONE, Error, FAILED, Form, open};
-use crate::report::{count, document, printable_text, size};
+use crate::report::{Column, count, document, grid, printable_text, size};
 use crate::slim::policy::Rule;
 use crate::trace::{Chunk, Event, Header, Reader, Storage};
 use crate::words::Word;
@@ -75,32 +74,26 @@ fn moment(nanoseconds: i64) -> String {
 }
 
 fn table<S: Storage>(reader: &Reader<S>, sums: Option<&Sums>) -> String {
-    let mut text = head(reader);
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    let right: &[usize] = if let Some(sums) = sums {
-        table.set_header(["rule", "packets", "bytes cut", "share of what was cut"]);
-        table.add_rows(summary_rows(sums));
-        &[1, 2]
+    let table = if let Some(sums) = sums {
+        let header = ["rule", "packets", "bytes cut", "share of what was cut"];
+        let column = |index| match index {
+            1 | 2 => Column::Number,
+            _ => Column::Word,
+        };
+        grid(None, &header, column, summary_rows(sums))
     } else {
-        table.set_header([
+        let header = [
             "chunk", "packets", "cut", "from", "to", "new from", "new to", "time",
-        ]);
-        table.add_rows(reader.chunks().iter().enumerate().map(chunk_row));
-        &[0, 1, 2, 3, 4, 5, 6]
+        ];
+        let column = |index| if index < 7 { Column::Number } else { Column::Word };
+        grid(
+            None,
+            &header,
+            column,
+            reader.chunks().iter().enumerate().map(chunk_row),
+        )
     };
-    for (index, column) in table.column_iter_mut().enumerate() {
-        if index == 0 {
-            column.set_padding((0, 1));
-        }
-        if right.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let _ = writeln!(text, "\n{}", table.trim_fmt());
-    text
+    format!("{}\n{table}\n", head(reader))
 }
 
 fn head<S: Storage>(reader: &Reader<S>) -> String {

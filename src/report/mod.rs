@@ -6,6 +6,7 @@
 //! `json`, the progress bar in [`progress`].
 
 pub mod event;
+mod grid;
 mod json;
 pub mod progress;
 mod table;
@@ -18,6 +19,7 @@ use crate::digest::Digests;
 use crate::words::Word;
 
 pub use event::with_causes;
+pub use grid::{Column, grid, terminal_width};
 pub use json::{Name, document, would_slim};
 pub use text::{
     before_and_after, bytes_if_not_text, count, grouped, line, note, printable, printable_text, reason_class,
@@ -200,7 +202,7 @@ impl Report {
     #[must_use]
     pub fn render(&self, output: Output) -> String {
         match output {
-            Output::Human => table::render(self, table::terminal_width()),
+            Output::Human => table::render(self, terminal_width()),
             Output::Json => json::render(self),
         }
     }

@@ -6,20 +6,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
-
-use super::{Note, Outcome, Report, Status, text};
+use super::{Column, Note, Outcome, Report, Status, grid, text};
 
 /// The columns of the table.
 const COLUMNS: [&str; 7] = ["file", "packets", "cut", "before", "after", "saved", "time"];
-/// Columns to which a long file name may be folded, at least.
-const NAME_WIDTH: u16 = 16;
-
-/// How many columns the terminal on standard output has; none where it is no terminal.
-pub(super) fn terminal_width() -> Option<u16> {
-    Table::new().width()
-}
-
 /// The report, folded to `width` columns where there is a width.
 pub(super) fn render(report: &Report, width: Option<u16>) -> String {
     let mut out = String::new();
@@ -42,29 +32,13 @@ pub(super) fn render(report: &Report, width: Option<u16>) -> String {
 }
 
 fn table(report: &Report, slimmed: &[&Outcome], width: Option<u16>) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = width {
-        table
-            .set_width(width)
-            .set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    table.set_header(COLUMNS);
-    table.add_rows(slimmed.iter().map(|outcome| row(report, outcome)));
-    for (index, column) in table.column_iter_mut().enumerate() {
-        if index == 0 {
-            column
-                .set_padding((0, 1))
-                .set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
-        } else {
-            column
-                .set_constraint(ColumnConstraint::ContentWidth)
-                .set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
+    let column = |index| if index == 0 { Column::Name } else { Column::Number };
+    grid(
+        width,
+        &COLUMNS,
+        column,
+        slimmed.iter().map(|outcome| row(report, outcome)),
+    )
 }
 
 fn row(report: &Report, outcome: &Outcome) -> [String; COLUMNS.len()] {

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::report::reason_class;
+use crate::report::{reason_class, terminal_width};
 use crate::words::Word;
 
 pub use client::{Error, fetch, show};
@@ -222,7 +222,7 @@ impl Snapshot {
     #[must_use]
     pub fn render(&self, format: Format) -> String {
         match format {
-            Format::Table => table::render(self, table::terminal_width()),
+            Format::Table => table::render(self, terminal_width()),
             Format::Json => json::render(self),
             Format::OpenMetrics => openmetrics::render(self, Dialect::OpenMetrics),
         }

@@ -6,21 +6,11 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
-
 use super::{FailedCapture, QueuedCapture, RunningCapture, Snapshot};
-use crate::report::{before_and_after, count, printable, printable_text, size, time};
+use crate::report::{Column, before_and_after, count, grid, printable, printable_text, size, time};
 
 /// So many captures of each kind are shown.
 const MOST_SHOWN: usize = 20;
-/// Columns to which a name or reason may be folded, at least.
-const NAME_WIDTH: u16 = 16;
-
-/// How many columns the terminal on standard output has; none where it is no terminal.
-pub(super) fn terminal_width() -> Option<u16> {
-    Table::new().width()
-}
-
 /// The whole text, folded to `width` columns where there is a width.
 pub(super) fn render(snapshot: &Snapshot, width: Option<u16>) -> String {
     let mut out = head(snapshot);
@@ -138,31 +128,13 @@ fn section(out: &mut String, width: Option<u16>, header: &[&str], rows: Vec<Vec<
     if rows.is_empty() {
         return;
     }
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = width {
-        table
-            .set_width(width)
-            .set_content_arrangement(ContentArrangement::Dynamic);
-    }
-    table.set_header(header.iter().copied());
-    table.add_rows(rows);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        let name = header.get(index).copied().unwrap_or_default();
-        if index == 0 || name == "reason" {
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAME_WIDTH)));
-        } else {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        if index == 0 {
-            column.set_padding((0, 1));
-        } else if matches!(name, "captures" | "queued" | "size" | "done" | "retries") {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let _ = writeln!(out, "\n{}", table.trim_fmt());
+    let column = |index: usize| match header.get(index).copied() {
+        _ if index == 0 => Column::Name,
+        Some("reason") => Column::Name,
+        Some("captures" | "queued" | "size" | "done" | "retries") => Column::Number,
+        _ => Column::Word,
+    };
+    let _ = writeln!(out, "\n{}", grid(width, header, column, rows));
 }
 
 /// How far away a time is: `in 3 min`, `now`, `2 h ago`.

@@ -95,10 +95,11 @@ def a_worker_whose_file_system_stops_answering_ends_in_a_restart():
 
 
 def one_directory_that_hangs_does_not_keep_the_others_from_being_served():
-    _, _, server = _mirror()
+    front, _, server = _mirror()
     watch_also("mirror")
-    server.send_signal(signal.SIGSTOP)
     data = conversation(20_000)
+    put(front / "hung.pcap", data)
+    server.send_signal(signal.SIGSTOP)
     await_slimmed(put(LIVE / "beside-a-hung-one.pcap", data), data)
     expect(is_active(), "it is no longer active")
 
