@@ -9,9 +9,9 @@ use flatbuffers::{FlatBufferBuilder, InvalidFlatbuffer, TableVerifier, VOffsetT,
 
 use super::Error;
 use super::block::HEAD;
+use super::chunk::{Chunk, Statistics};
 use super::error::damaged;
 use super::format::{CHUNK_ROWS, Kind};
-use super::reader::{Chunk, Statistics};
 
 /// The encodings of layouts.
 const FLAT: u16 = 1;

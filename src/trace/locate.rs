@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use super::Error;
+use super::chunk::Statistics;
 use super::format::Kind;
-use super::reader::{Reader, Statistics, Storage};
+use super::reader::{Reader, Storage};
 use crate::slim::policy::Rule;
 
 /// Which file a position is in.

@@ -8,6 +8,7 @@
 //! Positions count bytes of the capture as packets are read from it: of a compressed one, bytes of what it unpacks to.
 
 mod block;
+mod chunk;
 mod columns;
 mod error;
 mod footer;
@@ -17,8 +18,9 @@ mod reader;
 mod scan;
 mod writer;
 
+pub use chunk::{Chunk, Row, Rows, Statistics};
 pub use error::Error;
 pub use format::{CaptureHeader, Event, Header};
 pub use locate::{Located, Side};
-pub use reader::{Chunk, Reader, Row, Rows, Statistics, Storage};
+pub use reader::{Reader, Storage};
 pub use writer::{Writer, check};

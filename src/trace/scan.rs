@@ -6,9 +6,10 @@
 
 use super::Error;
 use super::block::HEAD;
+use super::chunk::{Chunk, Statistics};
 use super::error::damaged;
 use super::format::{Kind, PREAMBLE};
-use super::reader::{Chunk, Reader, Statistics, Storage};
+use super::reader::{Reader, Storage};
 
 impl<S: Storage> Reader<S> {
     /// Opens what there is of a trace: every chunk before the tear. [`Reader::torn`] says where that is.

@@ -5,10 +5,10 @@
 //! hundred bytes for each 65,536 packets.
 
 use super::block::Packer;
+use super::chunk::Statistics;
 use super::columns;
 use super::footer::{self, Stored};
 use super::format::{CHUNK_ROWS, END_MAGIC, END_VERSION, Event, Header, Kind, MAGIC, PREAMBLE, VERSION};
-use super::reader::Statistics;
 use crate::slim::policy::Verdict;
 use crate::slim::{Judged, Sink};
 
