@@ -1,6 +1,6 @@
 //! The capture as it lies on disk: opened without following links, guarded by a lease, mapped or read.
 //!
-//! This is the one file with unsafe code: leases and ignoring SIGIO have no safe interface, and a mapping is only as
+//! Here and below is all unsafe code: leases and their announcement have no safe interface, and a mapping is only as
 //! safe as the file under it is still. A mapping is made only under a read lease (fcntl(2), `F_SETLEASE`): while it is
 //! held the kernel stops whoever wants to open the file for writing or to truncate it, and we are asked at every step
 //! whether it still is. So nobody can shorten the file under the mapping and no access can end in SIGBUS; pages are
@@ -9,13 +9,14 @@
 
 #![allow(unsafe_code)]
 
+mod breaks;
+
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ const STEP: usize = 1 << 19;
 
 /// For how many bytes together it is remembered whether the page cache held them.
 const REGION: usize = 1 << 20;
+/// How much the kernel may be expected to read ahead at a time where nobody forbids it, in bytes: most devices have 128
+/// KiB, those that serve large files are set to several MiB.
+const READ_AHEAD: usize = 8 << 20;
 /// After how many bytes the page cache is told to drop them.
 const FORGET: u64 = 8 << 20;
 /// The smallest page. Larger ones make mincore(2) tell less than it could, never more.
@@ -103,11 +107,14 @@ impl Capture {
     /// # Errors
     /// [`Error::Busy`] where somebody has it open for writing.
     pub fn lease(self) -> Result<Leased, Error> {
-        ignore_break_signal();
+        let listener = breaks::listener();
         // SAFETY: F_SETLEASE takes an integer and touches no memory of ours; the descriptor is open.
         let refused = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) } != 0;
         if refused && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
             return Err(Error::Busy);
+        }
+        if let (Some(listener), false) = (listener, refused) {
+            breaks::announce(self.file.as_fd(), listener);
         }
         // Any other refusal: no leases on this file system, or neither owner nor CAP_LEASE.
         Ok(Leased {
@@ -156,21 +163,6 @@ impl Residence {
         let index = usize::try_from(position / REGION as u64).unwrap_or(usize::MAX);
         self.regions.get(index).copied().unwrap_or_default()
     }
-}
-
-/// The kernel announces a lease break by SIGIO, whose default action ends the process. We ask instead.
-fn ignore_break_signal() {
-    static IGNORED: Once = Once::new();
-    IGNORED.call_once(|| {
-        // SAFETY: ignoring a signal installs no handler, so no code of ours can run at a bad moment. Whoever embeds
-        // this library and handles SIGIO loses it.
-        let _ = unsafe {
-            nix::sys::signal::signal(
-                nix::sys::signal::Signal::SIGIO,
-                nix::sys::signal::SigHandler::SigIgn,
-            )
-        };
-    });
 }
 
 /// A capture under a lease, where there can be one. The lease ends when the file is closed, or by [`Leased::release`].
@@ -261,6 +253,8 @@ pub struct Source<'a> {
     forgotten: u64,
     store: Store,
     digester: Option<&'a RefCell<Digester>>,
+    /// Whether the kernel was told not to read ahead.
+    is_paced: bool,
 }
 
 #[derive(Debug)]
@@ -325,6 +319,7 @@ impl<'a> Source<'a> {
             forgotten: position - position % PAGE as u64,
             store,
             digester: None,
+            is_paced: false,
         }
     }
 
@@ -381,8 +376,8 @@ fn map(leased: &Leased) -> Option<Mmap> {
     // /proc/sys/fs/lease-break-time (45 s). What can still go wrong: a process stopped for longer than that in the
     // midst of a step, and a page that was brought in, dropped again and then cannot be read from a failing disk.
     let mapping = unsafe { Mmap::map(&leased.capture.file) }.ok()?;
-    // A kernel that cannot populate (before 5.14) cannot report a failing disk either.
-    mapping.advise_range(Advice::PopulateRead, 0, 1).ok()?;
+    // A kernel that cannot populate (before 5.14) cannot report a failing disk either. It says so of nothing at all, too.
+    mapping.advise_range(Advice::PopulateRead, 0, 0).ok()?;
     Some(mapping)
 }
 
@@ -398,6 +393,7 @@ impl Bytes for Source<'_> {
             let to = self.size.min(self.reached + step);
             let length = usize::try_from(to - self.reached).unwrap_or(STEP);
             self.gate.pass(length)?;
+            self.pace();
             self.bring_in(position, length)?;
             self.reached = to;
             if matches!(self.store, Store::Buffered { .. }) && to - self.forgotten >= FORGET {
@@ -415,6 +411,24 @@ impl Bytes for Source<'_> {
 }
 
 impl Source<'_> {
+    /// Has the kernel read no more than it is asked for, where what it reads ahead would be a burst beside the rate.
+    fn pace(&mut self) {
+        let is_paced = self.gate.budget.step(READ_AHEAD) < READ_AHEAD;
+        if self.is_paced != is_paced {
+            let (read, map) = if is_paced {
+                (PosixFadviseAdvice::POSIX_FADV_RANDOM, Advice::Random)
+            } else {
+                (PosixFadviseAdvice::POSIX_FADV_NORMAL, Advice::Normal)
+            };
+            // Advice: where it is not taken, more is read at a time than is paid for.
+            match &self.store {
+                Store::Mapped(mapping) => drop(mapping.advise(map)),
+                Store::Buffered { .. } => drop(posix_fadvise(&self.gate.leased.capture.file, 0, 0, read)),
+            }
+            self.is_paced = is_paced;
+        }
+    }
+
     /// Brings the next `length` bytes in; nothing before `keep` is needed any more.
     fn bring_in(&mut self, keep: u64, length: usize) -> Result<(), ReadError> {
         let position = self.reached;
@@ -422,6 +436,10 @@ impl Source<'_> {
         match &mut self.store {
             Store::Mapped(mapping) => {
                 let at = usize::try_from(position).unwrap_or(usize::MAX);
+                if self.is_paced {
+                    // Else each page would be read by itself.
+                    let _ = mapping.advise_range(Advice::WillNeed, at, length);
+                }
                 mapping
                     .advise_range(Advice::PopulateRead, at, length)
                     .map_err(|source| ReadError::Io { position, source })?;

@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, bell};
 use crate::commit::disk::RealDisk;
 use crate::job;
 pub use crate::job::Order;
@@ -177,6 +177,7 @@ impl Pool {
     /// through [`Pool::finished`].
     pub fn abandon(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        bell::ring();
     }
 }
 

@@ -11,9 +11,10 @@ use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -25,7 +26,7 @@ use pcap_slim::job::{self, Options, Staging};
 use pcap_slim::report::{Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
 use pcap_slim::trace::{Event, Reader};
-use support::{age_staging, options, order, slim_bytes, staging_files, tls_capture};
+use support::{age_staging, capture_of, options, order, slim_bytes, staging_files, tcp_frame, tls_capture};
 
 const NAME: &str = "a.pcap";
 
@@ -105,6 +106,7 @@ impl Disk for FaultyDisk {
         self.step("read", || RealDisk.read(file, bytes, position))
     }
     fn let_go(&self, file: &File, position: u64, length: u64) {
+        self.operations.borrow_mut().push("let_go");
         RealDisk.let_go(file, position, length);
     }
     fn set_owner(&self, file: &File, owner: (u32, u32)) -> io::Result<()> {
@@ -565,6 +567,58 @@ fn a_disk_that_gives_back_other_bytes_than_were_written_is_found_out() {
         assert!(!case.is_slimmed(directory.path(), "liar"));
         assert_eq!(staging_files(directory.path()), Vec::<std::path::PathBuf>::new());
     }
+}
+
+#[test]
+fn under_a_budget_what_is_written_goes_to_the_device_in_steps_that_are_short_beside_the_rate() {
+    let frame = tcp_frame(80, &[b'a'; 1400]);
+    let readable = capture_of(&vec![frame; 4200]); // 6 MB, all of which stays
+    for (io_bytes_per_second, steps) in [(None, 0), (Some(40_000_000), 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(NAME), &readable).unwrap();
+        let limits = Limits {
+            io_bytes_per_second,
+            ..Limits::default()
+        };
+        let disk = FaultyDisk::new(usize::MAX, Fault::StopBefore);
+        let order = order(directory.path(), NAME, options());
+        let outcome = job::run(&disk, &order, &Budget::new(limits), &AtomicBool::new(false));
+        assert_eq!(outcome.status, Status::Slimmed);
+        let operations = disk.operations.borrow();
+        let begun = operations.iter().filter(|&&what| what == "let_go").count();
+        assert!(begun >= steps && (begun == 0) == (steps == 0), "{operations:?}");
+    }
+}
+
+#[test]
+fn a_capture_that_is_given_up_is_free_before_its_staging_file_is_removed() {
+    /// Has the job stop at its first write, and looks then whether the capture can be opened for writing.
+    struct Watched<'a>(&'a AtomicBool, &'a Path, Cell<Option<bool>>);
+    impl Disk for Watched<'_> {
+        fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+            self.0.store(true, Ordering::Relaxed);
+            RealDisk.write(file, bytes, position)
+        }
+        fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
+            let at_once = nix::libc::O_NONBLOCK;
+            let opened = File::options().append(true).custom_flags(at_once).open(self.1);
+            self.2.set(Some(opened.is_ok()));
+            RealDisk.remove(directory, name)
+        }
+        real_disk!(free_space create read let_go sync_directory make_directory);
+        real_disk!(set_owner set_mode set_extended set_times sync set_directory_owner);
+        fn rename(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
+            unreachable!("it is given up before")
+        }
+    }
+    let case = Case::new();
+    let directory = case.directory();
+    let (stop, path) = (AtomicBool::new(false), directory.path().join(NAME));
+    let disk = Watched(&stop, &path, Cell::new(None));
+    let order = order(directory.path(), NAME, options());
+    let outcome = job::run(&disk, &order, &Budget::new(Limits::default()), &stop);
+    assert_eq!(outcome.status, Status::Skipped(Skip::Stopped));
+    assert_eq!(disk.2.get(), Some(true));
 }
 
 #[test]

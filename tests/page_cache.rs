@@ -10,8 +10,13 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use assert_cmd::prelude::*;
+use pcap_slim::budget::{Budget, Limits};
+use pcap_slim::capture::Bytes;
+use pcap_slim::commit::disk::Directory;
+use pcap_slim::input::{Capture, Gate, Source};
 use support::tls_capture;
 use tempfile::TempDir;
 
@@ -92,5 +97,42 @@ fn what_was_cached_stays_cached() {
         assert!(cached(&path) > MOST, "{mode} check: {}", cached(&path));
         slim(&path, &[mode]);
         assert!(cached(&path) > MOST, "{mode}: {}", cached(&path));
+    }
+}
+
+/// The share of a capture that is in the page cache once its first byte was asked for at such a rate.
+fn cached_by_one_byte(mapped: bool, io_bytes_per_second: Option<u64>) -> f64 {
+    let (directory, path) = capture();
+    drop_from_cache(&path);
+    let capture = Capture::open(&Directory::open(directory.path()).unwrap(), "a.pcap".as_ref());
+    let leased = capture.unwrap().lease().unwrap();
+    let (never, progress) = (AtomicBool::new(false), AtomicU64::new(0));
+    let budget = Budget::new(Limits {
+        io_bytes_per_second,
+        ..Limits::default()
+    });
+    let gate = Gate::new(&leased, &never, &budget);
+    let mut source = Source::new(&gate, mapped, &progress);
+    assert!(!source.window(0, 1).unwrap().is_empty());
+    cached(&path)
+}
+
+#[test]
+fn at_a_low_rate_no_more_is_read_than_is_paid_for() {
+    // 50 ms worth of it, and whole pages around.
+    let paid = 100_000.0 + 2.0 * 16_384.0;
+    for mapped in [true, false] {
+        let (slow, fast) = (
+            cached_by_one_byte(mapped, Some(2_000_000)),
+            cached_by_one_byte(mapped, None),
+        );
+        if fast > 0.9 {
+            eprintln!("not tried: all of a file is read at once here, or stays in the cache");
+            continue;
+        }
+        assert!(
+            slow * 24_000_000.0 <= paid,
+            "mapped: {mapped}: {slow}, and {fast} at full rate"
+        );
     }
 }

@@ -2,13 +2,22 @@
 //!
 //! Pure: the time is an argument (since any fixed moment), and so is everything that was measured. A [`Bucket`] pays
 //! out at a rate and lets a taker run into debt, which it then waits off: that is fair between workers without a queue,
-//! and exact over any stretch longer than the burst. Who waits holds a [`Ticket`], so that a rate that is changed
-//! meanwhile counts for it too. The same bucket counts bytes and processor seconds.
+//! and exact over any stretch longer than what may be saved up. What a slow device or a busy processor kept takers from
+//! is made up for, but not at once: never much faster than the rate. Who waits holds a [`Ticket`], so that a rate that
+//! is changed meanwhile counts for it too. The same bucket counts bytes and processor seconds.
 
 use std::time::Duration;
 
-/// How much may be saved up, in seconds of the rate: enough to even out the scheduler's steps, far below one second.
+/// How much may be saved up, in seconds of the rate: enough to make up for a device that stalls now and then.
+const SAVED_SECONDS: f64 = 0.4;
+
+/// How much of it may be spent at once, in seconds of the rate: enough to even out the scheduler's steps, so little that
+/// a capture program's writes do not wait behind it.
 const BURST_SECONDS: f64 = 0.05;
+
+/// How fast the rest of it may be spent, beside the rate. With what is saved up at most it takes more than a second, so
+/// that in no second there is more than this and the burst.
+const CATCH_UP: f64 = 1.25;
 
 /// How far below the limit pressure must fall before a pause ends, as a part of the limit.
 const RESUME_BELOW: f64 = 0.5;
@@ -20,7 +29,12 @@ const TOO_BUSY_TO_TELL: f64 = 90.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     rate: f64,
+    /// How much may be saved up, in seconds of the rate.
+    saved: f64,
+    /// What may be taken by the rate; below zero is debt.
     level: f64,
+    /// What may be taken by the rate of catching up.
+    at_once: f64,
     /// All that was ever taken.
     taken: f64,
     at: Duration,
@@ -31,12 +45,24 @@ pub struct Bucket {
 pub struct Ticket(f64);
 
 impl Bucket {
-    /// An empty bucket that is filled with `rate` a second from `now` on.
+    /// An empty bucket that is filled with `rate` a second from `now` on, and makes up for what was not taken lately.
     #[must_use]
     pub fn new(rate: f64, now: Duration) -> Self {
+        Self::saving(SAVED_SECONDS, rate, now)
+    }
+
+    /// The same without making up for anything: there is at most `rate` in any second, and the burst.
+    #[must_use]
+    pub fn strict(rate: f64, now: Duration) -> Self {
+        Self::saving(BURST_SECONDS, rate, now)
+    }
+
+    fn saving(saved: f64, rate: f64, now: Duration) -> Self {
         Self {
             rate: rate.max(f64::MIN_POSITIVE),
+            saved,
             level: 0.0,
+            at_once: 0.0,
             taken: 0.0,
             at: now,
         }
@@ -52,6 +78,7 @@ impl Bucket {
     pub fn take(&mut self, amount: f64, now: Duration) -> Ticket {
         self.fill(now);
         self.level -= amount;
+        self.at_once -= amount;
         self.taken += amount;
         Ticket(self.taken)
     }
@@ -59,17 +86,17 @@ impl Bucket {
     /// How long the holder of `ticket` must wait from `now` on, at the rate of now.
     pub fn wait(&mut self, ticket: Ticket, now: Duration) -> Duration {
         self.fill(now);
-        let owed = ticket.0 - self.taken - self.level;
-        if owed <= 0.0 {
-            return Duration::ZERO;
-        }
-        Duration::try_from_secs_f64(owed / self.rate).unwrap_or(Duration::MAX)
+        let since = ticket.0 - self.taken;
+        let by_rate = (since - self.level) / self.rate;
+        let at_once = (since - self.at_once) / (self.rate * CATCH_UP);
+        Duration::try_from_secs_f64(by_rate.max(at_once).max(0.0)).unwrap_or(Duration::MAX)
     }
 
     fn fill(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
         self.at = self.at.max(now);
-        self.level = (self.level + elapsed * self.rate).min(self.rate * BURST_SECONDS);
+        self.level = (self.level + elapsed * self.rate).min(self.rate * self.saved);
+        self.at_once = (self.at_once + elapsed * self.rate * CATCH_UP).min(self.rate * BURST_SECONDS);
     }
 }
 
@@ -130,12 +157,53 @@ mod tests {
         );
     }
 
+    /// What is taken from `from` to `to` by someone who takes whenever he may, 10 ms worth of it at a time.
+    fn taken_between(bucket: &mut Bucket, from: f64, to: f64) -> f64 {
+        let (mut now, mut taken, step) = (seconds(from), 0.0, bucket.rate * 0.01);
+        while now < seconds(to) {
+            taken += step;
+            now += take(bucket, step, now);
+        }
+        taken
+    }
+
     #[test]
-    fn an_idle_hour_saves_up_no_more_than_the_burst() {
+    fn an_idle_hour_saves_up_no_more_than_is_made_up_for() {
+        let mut bucket = Bucket::new(50e6, Duration::ZERO);
+        let taken = taken_between(&mut bucket, 3600.0, 3610.0) / 50e6;
+        assert!((10.0..=10.0 + SAVED_SECONDS + 0.02).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn after_an_idle_hour_only_the_burst_goes_at_once() {
         let mut bucket = Bucket::new(50e6, Duration::ZERO);
         let now = seconds(3600.0);
         assert_eq!(take(&mut bucket, 50e6 * BURST_SECONDS, now), Duration::ZERO);
-        assert!(take(&mut bucket, 1e6, now) > seconds(0.019));
+        assert!(take(&mut bucket, 1e6, now) >= seconds(0.015));
+    }
+
+    #[test]
+    fn no_second_has_more_than_a_quarter_above_the_rate_and_the_burst() {
+        let mut bucket = Bucket::new(50e6, Duration::ZERO);
+        let taken = taken_between(&mut bucket, 3600.0, 3601.0) / 50e6;
+        assert!(taken <= CATCH_UP + BURST_SECONDS + 0.02, "{taken}");
+    }
+
+    #[test]
+    fn a_strict_bucket_makes_up_for_nothing() {
+        let mut bucket = Bucket::strict(50e6, Duration::ZERO);
+        let taken = taken_between(&mut bucket, 3600.0, 3601.0) / 50e6;
+        assert!((1.0..=1.0 + BURST_SECONDS + 0.02).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn stalls_of_the_device_cost_nothing_of_the_rate() {
+        let mut bucket = Bucket::new(50e6, Duration::ZERO);
+        let taken: f64 = (0..10)
+            .map(f64::from)
+            .map(|second| taken_between(&mut bucket, second + 0.15, second + 1.0))
+            .sum();
+        assert!((taken / 50e7 - 1.0).abs() < 0.03, "{taken}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What all workers together may use of the machine: I/O, processors, and when to give way.
 //!
 //! A worker says before each step how many bytes it will move; the budget lets it go at once or holds it back, and
-//! keeps asking it meanwhile whether it still wants to wait. No lock is held while waiting, and limits may change
-//! meanwhile. Each worker has a [`Budget`] of its own that shares everything but the count of how often it asked, by
+//! keeps asking it meanwhile whether it still wants to wait. No lock is held while waiting or while the kernel is asked,
+//! limits may change meanwhile, and whoever waits is woken for what cannot wait ([`bell`]). Each worker has a [`Budget`] of its own that shares everything but the count of how often it asked, by
 //! which one that is held back can be told from one that hangs. The arithmetic is in [`governor`] and pure; `machine`
 //! reads what the kernel tells.
 
+pub mod bell;
 pub mod governor;
 mod machine;
 
@@ -36,8 +37,9 @@ pub struct Limits {
     pub pressure_above: Option<f64>,
 }
 
-/// How long a waiting worker sleeps at most before it looks around again.
-const LOOK_AROUND: Duration = Duration::from_millis(20);
+/// How long a waiting worker sleeps at most before it looks around again, unless it is woken: less than the 100 ms within
+/// which a lease is given back.
+const LOOK_AROUND: Duration = Duration::from_millis(80);
 
 /// How often load and pressure are read while somebody works.
 const SAMPLE: Duration = Duration::from_millis(250);
@@ -67,6 +69,8 @@ struct State {
     cpu: Option<Bucket>,
     cpu_used: Duration,
     cpu_asked: Duration,
+    /// When a reading was begun last.
+    observed: Option<Duration>,
     /// Of the last second, the oldest first.
     readings: VecDeque<Reading>,
     /// The reading of the last time that somebody wanted to know the weather.
@@ -109,6 +113,7 @@ impl Budget {
             cpu: None,
             cpu_used: machine::own_cpu_time(),
             cpu_asked: Duration::ZERO,
+            observed: None,
             readings: VecDeque::new(),
             shown: None,
             weather: Weather::default(),
@@ -146,6 +151,7 @@ impl Budget {
     pub fn set_limits(&self, limits: Limits) {
         let now = self.now();
         self.state().set_limits(limits, now);
+        bell::ring();
     }
 
     /// How long workers were held back until now.
@@ -158,21 +164,23 @@ impl Budget {
     #[must_use]
     pub fn weather(&self) -> Weather {
         let now = self.now();
-        let mut state = self.state();
-        if state
-            .readings
-            .back()
-            .is_some_and(|last| last.age(now) < 2 * SAMPLE)
         {
-            return state.weather;
+            let state = self.state();
+            if state
+                .readings
+                .back()
+                .is_some_and(|last| last.age(now) < 2 * SAMPLE)
+            {
+                return state.weather;
+            }
         }
-        let reading = Reading::now(now, self.shared.own_cgroup.as_deref());
-        let earlier = state.shown.replace(reading);
+        let reading = self.reading(now);
+        let earlier = self.state().shown.replace(reading);
         earlier.map_or_else(Weather::default, |earlier| reading.since(&earlier))
     }
 
     /// Waits until `bytes` may be moved and the processors may be used, and returns how long that was. `go_on` is asked
-    /// before and at least every 20 ms meanwhile.
+    /// before, whenever the bell rings, and at least every 80 ms meanwhile.
     ///
     /// # Errors
     /// [`GaveUp`] as soon as `go_on` says no.
@@ -180,6 +188,7 @@ impl Budget {
         let begun = self.now();
         let ticket = self.state().io.as_mut().map(|io| io.take(bytes as f64, begun));
         loop {
+            let heard = bell::rings();
             self.asked.fetch_add(1, Ordering::Relaxed);
             if !go_on() {
                 return Err(GaveUp);
@@ -188,7 +197,7 @@ impl Budget {
             let Some((wait, cause)) = self.wait(ticket, now) else {
                 return Ok(now.saturating_sub(begun));
             };
-            std::thread::sleep(wait.min(LOOK_AROUND));
+            bell::wait(heard, wait.min(LOOK_AROUND));
             let slept = self.now().saturating_sub(now);
             self.state().throttled.add(cause, slept);
         }
@@ -208,7 +217,11 @@ impl Budget {
     fn wait(&self, ticket: Option<Ticket>, now: Duration) -> Option<(Duration, Cause)> {
         let mut state = self.state();
         if state.is_sample_due(now) {
-            let reading = Reading::now(now, self.shared.own_cgroup.as_deref());
+            // The others do without meanwhile.
+            state.observed = Some(now);
+            drop(state);
+            let reading = self.reading(now);
+            state = self.state();
             state.sample(reading, now);
         }
         if state.paused {
@@ -227,6 +240,11 @@ impl Budget {
         (!longest.0.is_zero()).then_some(longest)
     }
 
+    /// What the kernel has counted; it may take its time, so that nobody should hold the state meanwhile.
+    fn reading(&self, now: Duration) -> Reading {
+        Reading::now(now, self.shared.own_cgroup.as_deref())
+    }
+
     fn now(&self) -> Duration {
         self.shared.begun.elapsed()
     }
@@ -238,13 +256,10 @@ impl Budget {
 
 impl State {
     fn set_limits(&mut self, limits: Limits, now: Duration) {
-        set_rate(
-            &mut self.io,
-            limits.io_bytes_per_second.map(|rate| rate as f64),
-            now,
-        );
+        let io = limits.io_bytes_per_second.map(|rate| rate as f64);
+        set_rate(&mut self.io, io, now, Bucket::new);
         let cap = limits.cpu_percent.or(limits.backoff_above.map(|_| 100.0));
-        set_rate(&mut self.cpu, cap.map(cpu_rate), now);
+        set_rate(&mut self.cpu, cap.map(cpu_rate), now, Bucket::strict);
         self.paused &= limits.pressure_above.is_some();
         self.limits = limits;
         if self.is_weather_wanted() {
@@ -257,7 +272,8 @@ impl State {
     }
 
     fn is_sample_due(&self, now: Duration) -> bool {
-        self.is_weather_wanted() && self.readings.back().is_none_or(|last| last.age(now) >= SAMPLE)
+        let is_new = |observed| now.saturating_sub(observed) < SAMPLE;
+        self.is_weather_wanted() && !self.observed.is_some_and(is_new)
     }
 
     /// Takes a reading in, and sets the CPU target and the pause by it.
@@ -323,10 +339,10 @@ impl Throttled {
     }
 }
 
-fn set_rate(bucket: &mut Option<Bucket>, rate: Option<f64>, now: Duration) {
+fn set_rate(bucket: &mut Option<Bucket>, rate: Option<f64>, now: Duration, new: fn(f64, Duration) -> Bucket) {
     match (&mut *bucket, rate) {
         (Some(bucket), Some(rate)) => bucket.set_rate(rate, now),
-        _ => *bucket = rate.map(|rate| Bucket::new(rate, now)),
+        _ => *bucket = rate.map(|rate| new(rate, now)),
     }
 }
 

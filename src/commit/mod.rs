@@ -46,8 +46,9 @@ pub const STAGING_SUFFIX: &str = ".tmp";
 /// folios, which takes a third off the cost of a write.
 const BLOCK: usize = 1 << 20;
 
-/// How many bytes are read back before they are given to the device.
-const WRITE_BACK: u64 = 8 << 20;
+/// How many bytes are read back before they are given to the device, if not fewer: the sync at the end then has little to
+/// do, and nobody else's waits long behind it.
+pub const WRITE_BACK: usize = 8 << 20;
 
 /// Why a capture was not replaced. It is what it was before.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,8 @@ pub struct Staging<'a, D: Disk> {
     /// Bytes that were written and read back.
     written: u64,
     let_go: u64,
+    /// After how many bytes more they are given to the device.
+    write_back: u64,
     /// Whether what was written is to stay in the page cache.
     stays: bool,
     renamed: bool,
@@ -148,6 +151,7 @@ pub fn stage<'a, D: Disk>(
         back: Vec::new(),
         written: 0,
         let_go: 0,
+        write_back: WRITE_BACK as u64,
         stays: true,
         renamed: false,
         digester: None,
@@ -172,6 +176,13 @@ impl<D: Disk> Staging<'_, D> {
     #[must_use]
     pub fn digested(mut self, algorithm: Algorithm) -> Self {
         self.digester = Digester::new(algorithm);
+        self
+    }
+
+    /// Has what is written go to the device `step` bytes at a time, or a little more.
+    #[must_use]
+    pub fn written_back_by(mut self, step: usize) -> Self {
+        self.write_back = step as u64;
         self
     }
 
@@ -262,10 +273,10 @@ impl<D: Disk> Staging<'_, D> {
         }
         pending.drain(..length);
         *written += length as u64;
-        if *written - self.let_go >= WRITE_BACK {
+        if *written - self.let_go >= self.write_back {
             // This begins to write them to the device. What is being written cannot be dropped yet, so that what was given
             // up the time before is given up once more where it is to go.
-            let again = if self.stays { 0 } else { WRITE_BACK };
+            let again = if self.stays { 0 } else { self.write_back };
             let begin = self.let_go.saturating_sub(again);
             disk.let_go(file, begin, *written - begin);
             self.let_go = *written;

@@ -305,15 +305,18 @@ impl<D: Disk> Job<'_, D> {
             Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
             Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
         }
-        .digested(self.options.digest);
+        .digested(self.options.digest)
+        .written_back_by(self.budget.step(commit::WRITE_BACK));
         if !opened.residence.is_held() {
             staging.leave_no_trace_in_the_cache();
         }
-        match &mut recorder {
-            Some(recorder) => self.judge(opened, alerted, &gate, Some(&mut staging), recorder, told)?,
-            None => self.judge(opened, alerted, &gate, Some(&mut staging), (), told)?,
-        }
+        let judged = match &mut recorder {
+            Some(recorder) => self.judge(opened, alerted, &gate, Some(&mut staging), recorder, told),
+            None => self.judge(opened, alerted, &gate, Some(&mut staging), (), told),
+        };
+        // Before all else: whoever wants the capture is not kept waiting while a long staging file is removed.
         let capture = leased.release();
+        judged?;
         let mut identity = capture.identity;
         let mut verified = if told.figures.bytes_out < told.figures.bytes_in {
             Some(staging.finish()?)

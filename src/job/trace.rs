@@ -75,7 +75,8 @@ impl<'d, D: Disk> Recorder<'d, D> {
         if !options.trace {
             return Ok(None);
         }
-        let staging = commit::stage(job.disk, markers, &trace_name(traced.name), Certainty::Ours)?;
+        let staging = commit::stage(job.disk, markers, &trace_name(traced.name), Certainty::Ours)?
+            .written_back_by(job.budget.step(commit::WRITE_BACK));
         let with_checks = options.digest != Algorithm::None;
         Ok(Some(Self {
             writer: Writer::new(&header(options, traced), with_checks),
