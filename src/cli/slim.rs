@@ -162,8 +162,8 @@ struct SlimmingArgs {
 
 #[derive(Debug, Args)]
 struct BudgetArgs {
-    /// How many captures at a time, 1 to 256; with --check-only --policy reference and fewer captures, as many
-    /// threads for each as are left over
+    /// How many captures at a time, 1 to 256, not counting those that only wait to be synced; with --check-only
+    /// --policy reference and fewer captures, as many threads for each as are left over
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,

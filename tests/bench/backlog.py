@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from measure import drop
+
 HERE = Path(__file__).resolve().parent
 FILE_HEADER = 24
 STRETCH_MB = 20
@@ -44,12 +46,6 @@ class Traffic:
             path = directory / f"backlog-{number:04}.pcap"
             self.capture(path, size)
             if is_cold:
-                leave_cache(path)
+                drop(path)
         os.sync()
         time.sleep(REST)
-
-
-def leave_cache(path):
-    """Has the page cache drop a file."""
-    with open(path, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
