@@ -37,7 +37,7 @@ class Turn:
             self.prepare()
         with tempfile.TemporaryFile() as said:
             before = time.perf_counter()
-            child = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=said)
+            child = subprocess.Popen(self.command, stdout=said, stderr=said)
             self.peak = max(self.peak, most_memory(child.pid))
             _, status, used = os.wait4(child.pid, 0)
             self.wall.append(time.perf_counter() - before)
