@@ -1,9 +1,9 @@
 //! The daemon's side of the socket: whoever connects gets one snapshot as JSON, and the connection is closed.
 //!
 //! Nothing is ever read from a client, so there is nothing to be rubbish. A conversation has a deadline and there are only
-//! so many at a time; further clients wait in the kernel's backlog. The loop is asked a few times a second at most,
-//! however many clients there are. The socket is its group's alone from its first moment: it gets its mode before it
-//! listens, under another name, and is then moved into place.
+//! so many at a time; further clients wait in the kernel's backlog. The loop is asked twenty times a second at most,
+//! however many clients there are, and no client is told what was so before it came. The socket is its group's alone
+//! from its first moment: it gets its mode before it listens, under another name, and is then moved into place.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::{Requester, ask, json};
@@ -34,8 +34,8 @@ const CONVERSATIONS: usize = 32;
 const WAITING: i32 = 128;
 /// A client has so long to take its answer, and the loop to give it.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// An answer is given to others for so long.
-const FRESH: Duration = Duration::from_millis(200);
+/// The loop is left alone for so long between two snapshots.
+const REST: Duration = Duration::from_millis(50);
 /// The rest after a connection could not be accepted, since there is no file descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 /// How often, with a rest between, another daemon that is just starting is waited for.
@@ -223,21 +223,34 @@ async fn converse(mut client: UnixStream, answers: &Answers) {
     }
 }
 
-/// The last answer, shared by those who ask at about the same time.
+/// The last answer, shared by those who came before it was asked for.
 struct Answers {
     requester: Requester,
-    last: Mutex<Option<(Instant, Arc<str>)>>,
+    last: Mutex<Option<Answer>>,
+}
+
+struct Answer {
+    asked: Instant,
+    text: Arc<str>,
 }
 
 impl Answers {
     async fn get(&self) -> Option<Arc<str>> {
+        let came = Instant::now();
         let mut last = self.last.lock().await;
-        if let Some((_, answer)) = last.as_ref().filter(|(since, _)| since.elapsed() < FRESH) {
-            return Some(Arc::clone(answer));
+        if let Some(answer) = &*last {
+            if answer.asked >= came {
+                return Some(Arc::clone(&answer.text));
+            }
+            sleep_until(answer.asked + REST).await;
         }
+        let asked = Instant::now();
         let snapshot = ask(&self.requester).await?;
-        let answer = Arc::from(json::render(&snapshot));
-        *last = Some((Instant::now(), Arc::clone(&answer)));
-        Some(answer)
+        let text = Arc::from(json::render(&snapshot));
+        *last = Some(Answer {
+            asked,
+            text: Arc::clone(&text),
+        });
+        Some(text)
     }
 }
