@@ -34,6 +34,25 @@ pub(crate) fn client_hello() -> Vec<u8> {
     )
 }
 
+/// A client's hello as browsers send it: with a session id and a key share for X25519MLKEM768, random almost throughout.
+pub(crate) fn hello_with_key_share() -> Vec<u8> {
+    handshake(
+        1,
+        &[
+            &[3, 3][..],
+            &noise(32),
+            &[32],
+            &noise(32),
+            &[
+                0, 2, 0x13, 1, 1, 0, 0x4, 0xca, 0, 0x33, 0x4, 0xc6, 0x4, 0xc4, 0x11, 0xec,
+            ],
+            &[4, 0xc0],
+            &noise(1216),
+        ]
+        .concat(),
+    )
+}
+
 pub(crate) fn server_hello(suite: u16) -> Vec<u8> {
     handshake(
         2,

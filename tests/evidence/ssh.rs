@@ -1,6 +1,6 @@
 //! SSH: the negotiation stays, and what follows the new keys is cut.
 
-use crate::script::{Tcp, noise, play, play_with};
+use crate::script::{ACK, Tcp, noise, play, play_with};
 use pcap_slim::slim::policy::evidence::Options;
 
 /// A packet with four bytes of padding.
@@ -43,6 +43,24 @@ fn packets_and_their_headers_may_be_split_anywhere() {
             tcp.client(&noise(80)).cut(24),
         ]);
     }
+    let (mut tcp, last) = (Tcp::to(22), packet(NEWKEYS, 58));
+    play([
+        tcp.client(&[b"SSH-2.0-x\n", &last[..10]].concat()).kept(),
+        tcp.client(&[&last[10..], &noise(300)].concat())
+            .cut(last.len() - 10 + 24),
+    ]);
+}
+
+#[test]
+fn a_short_packet_of_the_key_exchange_is_no_new_keys() {
+    let mut tcp = Tcp::to(22);
+    let ephemeral_key = packet(30, 36);
+    play([
+        tcp.client(&[b"SSH-2.0-x\n", &ephemeral_key[..]].concat()).kept(),
+        tcp.client(&packet(34, 300)).kept(),
+        tcp.client(&packet(NEWKEYS, 0)).kept(),
+        tcp.client(&noise(300)).cut(24),
+    ]);
 }
 
 #[test]
@@ -54,19 +72,59 @@ fn ssh_1_is_kept_and_so_is_what_is_met_midway() {
     }
 }
 
+/// An identification, a packet with this header and so many bytes behind it, and new keys, in segments.
+fn negotiation(header: [u8; 6], body: usize) -> Vec<Vec<u8>> {
+    let stream = [b"SSH-2.0-x\n", &header[..], &noise(body), &packet(NEWKEYS, 0)].concat();
+    stream.chunks(1000).map(<[u8]>::to_vec).collect()
+}
+
 #[test]
 fn what_is_no_packet_ends_the_negotiation_and_is_kept() {
-    let identification = b"SSH-2.0-x\n";
-    for wrong in [
-        [0, 0, 0, 4, 1, 20],
-        [0, 1, 0, 1, 4, 20],
-        [0, 0, 0, 12, 12, 20],
-        [0, 0, 0, 12, 4, 0],
+    for (wrong, body) in [
+        ([0, 0, 0, 4, 1, 20], 2),
+        ([0, 1, 0, 1, 4, 20], 65_535),
+        ([0, 0, 0, 12, 12, 20], 10),
+        ([0, 0, 0, 12, 4, 0], 10),
     ] {
         let mut tcp = Tcp::to(22);
-        let stream = [identification, &wrong[..], &noise(6), &packet(NEWKEYS, 0)[..]].concat();
-        play([tcp.client(&stream).kept(), tcp.client(&noise(400)).kept()]);
+        let mut segments = negotiation(wrong, body);
+        segments.extend([packet(NEWKEYS, 0), noise(400)]);
+        play(segments.iter().map(|segment| tcp.client(segment).kept()));
     }
+}
+
+#[test]
+fn the_shortest_and_the_longest_packets_are_followed() {
+    for (header, body) in [([0, 0, 0, 5, 4, 20], 3), ([0, 1, 0, 0, 4, 20], 65_534)] {
+        let mut tcp = Tcp::to(22);
+        let segments = negotiation(header, body);
+        let mut packets: Vec<_> = segments
+            .iter()
+            .map(|segment| tcp.client(segment).kept())
+            .collect();
+        packets.push(tcp.client(&noise(400)).cut(24));
+        play(packets);
+    }
+}
+
+#[test]
+fn ciphertext_that_is_sent_again_or_follows_a_hole_is_cut() {
+    let mut tcp = Tcp::to(22);
+    let begin = [b"SSH-2.0-x\n".to_vec(), packet(NEWKEYS, 0)].concat();
+    let begin = tcp.client(&begin).kept();
+    let (at, secret) = (tcp.next[0], noise(500));
+    let mut packets = vec![
+        begin,
+        tcp.client(&secret).cut(24),
+        tcp.client(&noise(500)).cut(24),
+    ];
+    packets.push(tcp.at(0, at, ACK, &secret).cut(24));
+    tcp.lose(0, 3000);
+    packets.push(
+        tcp.client(b"ciphertext may look like words, and is not less secret by that")
+            .cut(24),
+    );
+    play(packets);
 }
 
 #[test]
@@ -76,6 +134,12 @@ fn long_packets_of_that_number_are_no_new_keys() {
         tcp.client(b"SSH-2.0-x\n").kept(),
         tcp.client(&packet(NEWKEYS, 60)).kept(),
         tcp.client(&packet(KEXINIT, 60)).kept(),
+    ]);
+    let mut tcp = Tcp::to(22);
+    play([
+        tcp.client(b"SSH-2.0-x\n").kept(),
+        tcp.client(&packet(NEWKEYS, 58)).kept(),
+        tcp.client(&noise(60)).cut(24),
     ]);
 }
 
@@ -107,6 +171,22 @@ fn a_hole_within_a_packet_loses_nothing() {
 }
 
 #[test]
+fn a_hole_that_ends_with_a_packet_loses_nothing_and_one_that_reaches_over_it_does() {
+    for (missing, left) in [(1012, 24), (1022, 300)] {
+        let mut tcp = Tcp::to(22);
+        let begin = [
+            tcp.client(b"SSH-2.0-x\n").kept(),
+            tcp.client(&packet(KEXINIT, 1502)[..500]).kept(),
+        ];
+        tcp.lose(0, missing);
+        play(begin.into_iter().chain([
+            tcp.client(&packet(NEWKEYS, 0)).kept(),
+            tcp.client(&noise(300)).cut(left),
+        ]));
+    }
+}
+
+#[test]
 fn an_identification_of_which_the_end_was_not_captured_is_no_beginning() {
     let mut tcp = Tcp::to(22);
     // The line ends in what is missing: the next line feed is none of the identification.
@@ -118,6 +198,26 @@ fn an_identification_of_which_the_end_was_not_captured_is_no_beginning() {
             tcp.client(identification).snapped(20).kept(),
             tcp.client(&[b"\n", &packet(NEWKEYS, 0)[..]].concat()).kept(),
             tcp.client(&noise(300)).kept(),
+        ],
+    );
+}
+
+#[test]
+fn a_packet_of_which_the_beginning_was_not_captured_is_not_looked_for_in_the_next_segment() {
+    let mut tcp = Tcp::to(22);
+    let stream = [
+        b"SSH-2.0-x\n".to_vec(),
+        packet(KEXINIT, 300),
+        packet(KEXINIT, 300),
+    ]
+    .concat();
+    play_with(
+        Options::default(),
+        254,
+        [
+            tcp.client(&stream).snapped(200).kept(),
+            tcp.client(&packet(NEWKEYS, 0)).kept(),
+            tcp.client(&noise(150)).kept(),
         ],
     );
 }

@@ -70,7 +70,7 @@ impl Stream {
     /// Passes over bytes that were not seen, if they lie within the current packet.
     pub(super) fn skip(&mut self, bytes: usize) -> Probe<()> {
         match u32::try_from(bytes) {
-            Ok(bytes) if !self.is_lost() && self.header.is_empty() && bytes <= self.left => {
+            Ok(bytes) if bytes <= self.left => {
                 self.left -= bytes;
                 Probe::Certain(())
             }
@@ -110,7 +110,6 @@ impl Stream {
                 return self.lost(walk);
             }
             let Some((head, taken)) = self.header.fill(rest) else {
-                walk.clear = wire;
                 return walk;
             };
             at += taken;

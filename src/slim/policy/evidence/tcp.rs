@@ -80,9 +80,6 @@ impl Flow {
             self.synchronize(side, &segment);
             segment.sequence = segment.sequence.wrapping_add(1);
         }
-        if segment.wire == 0 {
-            return Readable::All;
-        }
         let [low, high] = &mut self.ends;
         let (mine, other) = if side == 0 { (low, high) } else { (high, low) };
         let mut context = Context {
@@ -171,8 +168,6 @@ struct Direction {
     /// Bytes since something was last understood.
     unread: u32,
     mode: Mode,
-    /// Whether a handshake was seen.
-    has_begun: bool,
     /// Whether it was TLS and something else followed.
     has_left_tls: bool,
 }
@@ -223,10 +218,10 @@ impl Direction {
 
     /// A segment of bytes that all were expected before: sent again, or come late.
     fn late(&self, segment: &Segment<'_>) -> Readable {
-        let clear = self.before_border(segment.sequence, segment.wire);
-        if clear == segment.wire || hello::probe(segment.payload) == Probe::Certain(()) {
+        if hello::probe(segment.payload) == Probe::Certain(()) {
             return Readable::All;
         }
+        let clear = self.before_border(segment.sequence, segment.wire);
         blind(segment.payload, clear, self.rule())
     }
 
@@ -301,22 +296,16 @@ impl Direction {
     fn recognise(&mut self, bytes: &[u8], wire: usize, at: u32, context: &Context<'_>) {
         if ssh::begins(bytes) == Probe::Certain(()) {
             self.mode = Mode::Ssh(ssh::Stream::new());
-            self.has_begun = true;
         } else if let Probe::Certain(beginning) = tls::begins(bytes) {
             self.mode = Mode::Tls(tls::Stream::new(beginning));
-            self.unread = 0;
-            match beginning {
-                Beginning::Handshake => self.has_begun = true,
-                Beginning::Midway => {}
-                Beginning::ApplicationData if context.shared.is_tls => {}
-                Beginning::ApplicationData => self.border = Border::Doubtful(at),
+            if beginning == Beginning::ApplicationData && !context.shared.is_tls {
+                self.border = Border::Doubtful(at);
             }
         } else if context.is_other_sealed && !self.has_left_tls {
             // The other direction is TLS, so this one is too: its beginning was lost.
             self.unread = self.unread.saturating_add(length32(wire));
             if self.unread > LONGEST_HANDSHAKE {
                 self.mode = Mode::Tls(tls::Stream::unseen());
-                self.border = Border::At(at);
             }
         }
     }
@@ -352,17 +341,12 @@ impl Direction {
                 if !is_confirmed && shared.hits < 2 {
                     return Readable::All;
                 }
-                // With the beginning unseen, whatever comes late is ciphertext as well.
-                let is_midstream = self.initial.is_none() && !self.has_begun;
-                self.border = Border::At(if is_midstream {
-                    border.wrapping_sub(FARTHEST)
-                } else {
-                    border
-                });
+                // What comes late may be the handshake, even where no beginning was seen.
+                self.border = Border::At(border);
             }
             _ => self.seal(&walk, at),
         }
-        shared.is_tls |= self.has_begun || self.is_sealed();
+        shared.is_tls |= is_firm || self.is_sealed();
         self.unread = 0;
         cut(&walk, wire, Rule::TlsRecords)
     }
@@ -415,7 +399,6 @@ impl Direction {
     fn forget(&mut self) {
         self.mode = Mode::Unknown;
         self.border = Border::None;
-        self.unread = 0;
     }
 
     /// What follows cannot be placed in records or packets any more.

@@ -167,7 +167,7 @@ impl Stream {
     /// Passes over bytes that were not seen, if they lie within the current record.
     pub(super) fn skip(&mut self, bytes: usize) -> Probe<()> {
         match u32::try_from(bytes) {
-            Ok(bytes) if !self.is_lost() && self.header.is_empty() && bytes <= self.left => {
+            Ok(bytes) if bytes <= self.left => {
                 self.left -= bytes;
                 Probe::Certain(())
             }
@@ -184,7 +184,7 @@ impl Stream {
             at += within;
             // It was a smaller number of bytes than `left`, which is a u32.
             self.left -= u32::try_from(within).unwrap_or(self.left);
-            if self.is_clear && within > 0 {
+            if self.is_clear {
                 walk.clear = at;
             }
             if at >= wire {
@@ -206,9 +206,7 @@ impl Stream {
                 return walk;
             };
             self.record(kind, length, head, bytes.get(at..).unwrap_or_default(), &mut walk);
-            if self.is_clear {
-                walk.clear = at;
-            } else if walk.sealed == Sealed::No {
+            if !self.is_clear && walk.sealed == Sealed::No {
                 walk.sealed = Sealed::At(begin);
             }
         }
