@@ -1,6 +1,6 @@
 //! What a frame carries in front of its payload: tags, fragments, lengths, checksums.
 
-use crate::script::{Packet, SNAPLEN, Tcp, Udp, capture, frames, noise, play, slim};
+use crate::script::{Packet, SNAPLEN, Tcp, Udp, capture, frames, noise, play, play_with, slim};
 use crate::tls::{client_hello, data, established, record};
 use pcap_slim::slim::Lengths;
 use pcap_slim::slim::policy::evidence::Options;
@@ -202,4 +202,25 @@ fn a_frame_longer_than_its_wire_length_stays() {
     let mut packets = [tcp.client(&client_hello()).kept(), tcp.client(&data(300)).kept()];
     packets[1].wire -= 100;
     play(packets);
+}
+
+#[test]
+fn padding_that_was_not_captured_is_no_sign_of_slimming() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = established(&mut tcp);
+    // Ethernet frames are at least 60 bytes long.
+    packets[0].wire = 60;
+    play(packets);
+}
+
+#[test]
+fn a_cut_that_would_be_taken_for_the_snap_length_is_none() {
+    for (snaplen, left) in [(78, 305), (77, 24)] {
+        let mut tcp = Tcp::to(443);
+        let packets = [
+            tcp.client(&client_hello()).kept(),
+            tcp.client(&data(300)).cut(left),
+        ];
+        play_with(Options::default(), snaplen, packets);
+    }
 }

@@ -49,10 +49,14 @@ fn without_ike_esp_is_told_by_a_steady_counter_on_its_port() {
         udp.client(&packet(SPI, 1, 400)).kept(),
         udp.client(&packet(SPI, 2, 400)).cut(24),
         udp.client(&packet(SPI, 4000, 400)).cut(24),
-        udp.client(&packet(SPI, 3990, 400)).cut(24),
-        udp.client(&packet(SPI, 9000, 400)).kept(),
-        udp.client(&packet(7, 9001, 400)).kept(),
-        udp.server(&packet(SPI, 9002, 400)).kept(),
+        udp.client(&packet(SPI, 8000, 400)).cut(24),
+        udp.client(&packet(SPI, 7990, 400)).cut(24),
+        // Too short for ESP, and so without a word in this.
+        udp.client(&packet(7, 1, 23)).kept(),
+        udp.client(&packet(SPI, 7991, 400)).cut(24),
+        udp.client(&packet(SPI, 13_000, 400)).kept(),
+        udp.client(&packet(7, 13_001, 400)).kept(),
+        udp.server(&packet(SPI, 13_002, 400)).kept(),
     ]);
     let udp = Udp::to(4501);
     play([
@@ -68,6 +72,16 @@ fn quic_on_the_port_of_esp_is_quic() {
     let second = initial.clone();
     initial[4..8].copy_from_slice(&[1, 8, 0, 0]);
     play([udp.client(&initial).kept(), udp.client(&second).kept()]);
+}
+
+#[test]
+fn on_the_port_of_esp_what_may_be_esp_is_taken_for_no_other_protocol() {
+    let udp = Udp::to(4500);
+    play([
+        udp.client(&crate::datagrams::long(0xc3, 1, 1200)).kept(),
+        udp.client(&crate::datagrams::short(400)).kept(),
+        udp.client(&crate::media::record(23, 1, 400)).kept(),
+    ]);
 }
 
 #[test]
@@ -121,10 +135,16 @@ fn what_makes_sense_is_under_no_cipher() {
             udp.client(&packet(SPI, 2, 400)).kept(),
         ]);
     }
-    play([
-        esp(&plain(0, &trailer(1), b"")).kept(),
-        esp(&plain(0, &trailer(58), b"")).kept(),
-    ]);
+    for next in [1, 4, 6, 17, 41, 58] {
+        play([esp(&plain(0, &trailer(next), b"")).kept()]);
+    }
+    for check in [12, 16, 24, 32] {
+        let ended = |padding: &[u8]| [&noise(90)[..], padding, &[6], &noise(check)].concat();
+        play([esp(&plain(0, &ended(&[1, 2, 2]), b"")).kept()]);
+        // As little padding as that is there by accident, too.
+        play([esp(&plain(0, &ended(&[9, 0]), b"")).cut(24)]);
+        play([esp(&plain(0, &ended(&[1, 1]), b"")).cut(24)]);
+    }
     play([esp(&plain(0, &trailer(99), b"")).cut(24)]);
     play([esp(&plain(0, &[1, 1, 6], &noise(60))).cut(24)]);
     let unfit = [ipv4(), noise(60)].concat();

@@ -3,7 +3,7 @@
 use crate::script::{Udp, noise, play};
 
 /// A DTLS 1.2 record.
-fn record(kind: u8, epoch: u16, length: usize) -> Vec<u8> {
+pub(crate) fn record(kind: u8, epoch: u16, length: usize) -> Vec<u8> {
     let epoch = epoch.to_be_bytes();
     let size = u16::try_from(length).unwrap().to_be_bytes();
     [
@@ -87,10 +87,32 @@ fn srtp_is_cut_behind_its_header_on_a_dtls_flow_and_srtcp_stays() {
 }
 
 #[test]
-fn a_cipher_change_alone_is_no_dtls_flow() {
+fn an_alert_or_a_small_record_alone_is_no_dtls_flow() {
+    for begin in [record(21, 0, 2), record(22, 1, 100)] {
+        let udp = Udp::to(50_000);
+        play([
+            udp.client(&begin).kept(),
+            udp.client(&rtp(0, None, 2, 300)).kept(),
+        ]);
+    }
+}
+
+#[test]
+fn an_alert_does_not_end_a_dtls_flow() {
     let udp = Udp::to(50_000);
     play([
+        udp.client(&record(22, 0, 200)).kept(),
         udp.client(&record(21, 0, 2)).kept(),
-        udp.client(&rtp(0, None, 2, 300)).kept(),
+        udp.client(&rtp(0, None, 2, 300)).cut(24),
     ]);
+}
+
+#[test]
+fn records_have_the_version_of_any_dtls() {
+    for version in [[0xfe, 0xff], [0xfe, 0xfd], [0xfe, 0xfc], [1, 0]] {
+        let udp = Udp::to(4433);
+        let mut secret = record(23, 1, 400);
+        secret[1..3].copy_from_slice(&version);
+        play([udp.client(&secret).cut(13 + 24)]);
+    }
 }

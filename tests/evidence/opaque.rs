@@ -205,3 +205,28 @@ fn a_flow_that_speaks_something_known_is_not_tested() {
     packets.extend(flow(7777, 40, |_| noise(300)));
     assert_kept(packets);
 }
+
+#[test]
+fn a_flow_that_a_protocol_may_claim_is_not_tested() {
+    let dtls = crate::media::record;
+    for claimed in [
+        [dtls(23, 1, 300), noise(100)].concat(),
+        dtls(23, 1, 400)[..400].to_vec(),
+        dtls(25, 1, 400),
+    ] {
+        let mut packets = vec![Udp::to(7777).client(&claimed)];
+        packets.extend(flow(7777, 40, |_| noise(300)));
+        assert_kept(packets);
+    }
+}
+
+#[test]
+fn a_flow_that_a_protocol_cut_is_not_tested() {
+    let udp = Udp::to(4500);
+    let esp = |spi: u32, number: u32| {
+        udp.client(&[&spi.to_be_bytes()[..], &number.to_be_bytes(), &noise(300)].concat())
+    };
+    let mut packets = vec![esp(7, 1).kept(), esp(7, 2).cut(24)];
+    packets.extend((0..40).map(|number| esp(9 + number % 5, number).kept()));
+    play_with(OPAQUE, SNAPLEN, packets);
+}

@@ -378,6 +378,19 @@ fn a_syn_alone_begins_both_directions_anew() {
 }
 
 #[test]
+fn an_acknowledgement_in_front_of_the_hello_that_it_follows_tells_nothing() {
+    let mut tcp = Tcp::to(443);
+    let hello = client_hello();
+    let behind = tcp.next[0].wrapping_add(u32::try_from(hello.len()).unwrap());
+    play([
+        tcp.syn(0),
+        tcp.at(0, behind, ACK, b"").kept(),
+        tcp.client(&hello).kept(),
+        tcp.client(&data(2000)[..1400]).cut(24),
+    ]);
+}
+
+#[test]
 fn a_hello_in_a_syn_begins_tls() {
     // TCP Fast Open (RFC 7413): the SYN takes a number in front of its payload.
     let mut tcp = Tcp::to(443);
@@ -547,6 +560,28 @@ fn a_snapped_stream_is_followed_by_its_lengths_on_the_wire() {
             tcp.client(&words).kept(),
         ],
     );
+}
+
+#[test]
+fn a_snapped_stream_is_followed_without_the_check_sequence_and_with_offloaded_lengths() {
+    for is_offloaded in [false, true] {
+        let mut tcp = Tcp::to(443);
+        let mut first = tcp.client(&data(1395)).snapped(200);
+        if is_offloaded {
+            // The card makes packets of it, and writes their lengths.
+            first = first.patched(2, &[0, 0]);
+        } else {
+            first.wire += 4;
+        }
+        let packets = [
+            tcp.server(&server_hello(0x1301)).kept(),
+            first.cut(24),
+            tcp.client(&record(21, &noise(40))).kept(),
+            // Two headers fitted, so that this is plaintext.
+            tcp.client(&noise(150)).kept(),
+        ];
+        play_with(Options::default(), 254, packets);
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable>
         return Probe::Unsure;
     }
     flow.seen.dtls |= is_sealed || is_handshake;
-    Probe::Certain(if is_sealed && clear < at {
+    Probe::Certain(if is_sealed {
         Readable::Before(clear.max(HEADER), Rule::DtlsRecord)
     } else {
         Readable::All
