@@ -69,6 +69,32 @@ fn without_rules_both_connections_are_cut() {
 }
 
 #[test]
+fn rules_of_one_kind_are_rules() {
+    let none = Rules::default();
+    assert!(none.is_empty());
+    for rules in [
+        Rules {
+            networks: list(&["10.0.0.0/8"]),
+            ..none.clone()
+        },
+        Rules {
+            ports: list(&["443"]),
+            ..none.clone()
+        },
+        Rules {
+            vlans: list(&["7"]),
+            ..none.clone()
+        },
+        Rules {
+            flows: list(&["esp 10.0.0.1 10.0.0.2"]),
+            ..none.clone()
+        },
+    ] {
+        assert!(!rules.is_empty(), "{rules:?}");
+    }
+}
+
+#[test]
 fn packets_from_or_to_a_network_stay_whole() {
     for (network, expected) in [
         ("10.0.0.1", [0; 0].as_slice()),

@@ -35,6 +35,11 @@ fn quic_is_cut_behind_its_initial_and_long_headers_stay() {
         (784, 0xff00_001d, INITIAL_1),
         (443, 0x6b33_43cf, 0xd3),
         (443, 0x6b33_43cf, 0xc3),
+        (443, 0x709a_50c4, 0xd3),
+        (443, 0xff00_0016, INITIAL_1),
+        (443, 0xff00_00ff, INITIAL_1),
+        (443, 0xface_b00f, INITIAL_1),
+        (443, u32::from_be_bytes(*b"T051"), INITIAL_1),
         (443, 0xface_b002, INITIAL_1),
         (443, u32::from_be_bytes(*b"Q050"), INITIAL_1),
         (443, 0x1a2a_3a4a, INITIAL_1),
@@ -51,12 +56,33 @@ fn quic_is_cut_behind_its_initial_and_long_headers_stay() {
 }
 
 #[test]
+fn quic_begins_with_the_shortest_header_and_the_longest_connection_ids() {
+    let ids = |length: u8| [&[length][..], &noise(usize::from(length))].concat();
+    for (begin, left) in [
+        ([&[INITIAL_1, 0, 0, 0, 1, 0, 0][..], &noise(13)].concat(), 24),
+        ([&[INITIAL_1, 0, 0, 0, 1, 0, 0][..], &noise(12)].concat(), 1200),
+        (
+            [&[INITIAL_1, 0, 0, 0, 1][..], &ids(20), &ids(20), &noise(100)].concat(),
+            24,
+        ),
+    ] {
+        let udp = Udp::to(443);
+        play([udp.client(&begin).kept(), udp.server(&short(1200)).cut(left)]);
+    }
+}
+
+#[test]
 fn what_does_not_begin_a_quic_connection_makes_nothing_certain() {
     for begin in [
         long(0xe3, 1, 1200),
         long(0xd3, 1, 1200),
         long(0xe3, 0x6b33_43cf, 1200),
         long(INITIAL_1, 7, 1200),
+        long(0x43, 1, 1200),
+        long(INITIAL_1, 0xff00_0015, 1200),
+        long(INITIAL_1, 0xff00_0100, 1200),
+        long(INITIAL_1, 0xface_b010, 1200),
+        long(INITIAL_1, u32::from_be_bytes(*b"Q049"), 1200),
         long(INITIAL_1, 0, 1200),
         [&long(INITIAL_1, 1, 1200)[..5], &[21], &noise(1000)].concat(),
         [&long(INITIAL_1, 1, 1200)[..14], &[21], &noise(1000)].concat(),
@@ -73,6 +99,19 @@ fn what_is_not_quic_on_a_quic_flow_stays() {
         udp.client(&long(INITIAL_1, 1, 1200)).kept(),
         udp.client(&[&[0x90, 0x65][..], &noise(900)].concat()).kept(),
         udp.client(&[&[0x12][..], &noise(900)].concat()).kept(),
+        udp.client(&transport(7, 1, 128)).kept(),
+        udp.client(&transport(7, 2, 128)).kept(),
+    ]);
+}
+
+#[test]
+fn a_long_header_is_not_taken_for_srtp() {
+    // The fixed bit may be greased (RFC 9287), and a server that negotiates versions sets it or not.
+    let udp = Udp::to(50_000);
+    play([
+        udp.client(&crate::media::record(22, 0, 200)).kept(),
+        udp.client(&long(0xa3, 1, 1200)).kept(),
+        udp.client(&long(0x80, 0, 1200)).kept(),
     ]);
 }
 
@@ -103,11 +142,11 @@ fn stun_is_asked_before_wireguard_and_others() {
 }
 
 /// A WireGuard message of this type and length.
-fn wireguard(kind: u8, length: usize) -> Vec<u8> {
+pub(crate) fn wireguard(kind: u8, length: usize) -> Vec<u8> {
     [&[kind, 0, 0, 0][..], &noise(length - 4)].concat()
 }
 
-fn transport(receiver: u32, counter: u64, length: usize) -> Vec<u8> {
+pub(crate) fn transport(receiver: u32, counter: u64, length: usize) -> Vec<u8> {
     [
         &[4, 0, 0, 0][..],
         &receiver.to_le_bytes(),
@@ -115,6 +154,13 @@ fn transport(receiver: u32, counter: u64, length: usize) -> Vec<u8> {
         &noise(length - 16),
     ]
     .concat()
+}
+
+/// A transport message with something in a reserved byte.
+fn reserved(at: usize) -> Vec<u8> {
+    let mut message = transport(9, 1, 1440);
+    message[at] = 1;
+    message
 }
 
 #[test]
@@ -129,7 +175,9 @@ fn wireguard_is_cut_behind_a_handshake_which_stays() {
             // No multiple of the padding, too high a counter, reserved bytes: not WireGuard's.
             udp.server(&transport(9, 1, 1441)).kept(),
             udp.server(&transport(9, 1 << 32, 1440)).kept(),
-            udp.server(&[&[4, 0, 0, 1][..], &noise(140)].concat()).kept(),
+            udp.server(&reserved(1)).kept(),
+            udp.server(&reserved(2)).kept(),
+            udp.server(&reserved(3)).kept(),
         ]);
     }
 }
@@ -147,7 +195,8 @@ fn wireguard_met_midway_is_told_by_its_counter() {
         udp.client(&transport(8, 9000, 128)).kept(),
         udp.client(&transport(8, 9001, 128)).cut(40),
     ]);
-    for (kind, length) in [(1, 149), (2, 93), (3, 148)] {
+    // Anyone is sent a cookie.
+    for (kind, length) in [(1, 149), (2, 93), (3, 148), (3, 64)] {
         let udp = Udp::to(51_820);
         play([
             udp.client(&wireguard(kind, length)).kept(),
@@ -157,7 +206,7 @@ fn wireguard_met_midway_is_told_by_its_counter() {
 }
 
 /// An OpenVPN reset; a server's carries the client's session id.
-fn reset(opcode: u8, session: [u8; 8], acknowledged: &[u8]) -> Vec<u8> {
+pub(crate) fn reset(opcode: u8, session: [u8; 8], acknowledged: &[u8]) -> Vec<u8> {
     [
         &[opcode << 3][..],
         &session,
@@ -213,6 +262,12 @@ fn no_reset_no_openvpn() {
         udp.client(&data).kept(),
     ]);
     let client = reset(7, *b"CLIENT-1", b"");
+    let in_time = (0..3).map(|_| udp.client(&data).kept());
+    play(in_time.chain([
+        udp.client(&client).kept(),
+        udp.server(&server).kept(),
+        udp.client(&data).cut(25),
+    ]));
     let late = (0..4).map(|_| udp.client(&data).kept());
     play(late.chain([
         udp.client(&client).kept(),
@@ -224,11 +279,22 @@ fn no_reset_no_openvpn() {
         udp.client(&server).kept(),
         udp.client(&data).kept(),
     ]);
+    // Too short, and no reset.
+    play([
+        udp.client(&client[..13]).kept(),
+        udp.server(&server).kept(),
+        udp.client(&data).kept(),
+    ]);
+    play([
+        udp.client(&client).kept(),
+        udp.server(&reset(4, *b"SERVER-1", b"CLIENT-1")).kept(),
+        udp.client(&data).kept(),
+    ]);
 }
 
 #[test]
 fn a_tunnel_without_a_cipher_is_kept() {
-    for header in [[0x45, 0, 1, 144], [0x60, 0, 0, 0]] {
+    for header in [[0x45, 0, 1, 144], [0x46, 0, 1, 144], [0x60, 0, 0, 0]] {
         let udp = Udp::to(1194);
         let mut inner = [&header[..], &noise(396)].concat();
         if header[0] == 0x60 {
@@ -240,6 +306,20 @@ fn a_tunnel_without_a_cipher_is_kept() {
             udp.server(&reset(8, *b"SERVER-1", b"CLIENT-1")).kept(),
             udp.client(&plain).kept(),
             udp.client(&[&[6 << 3][..], &noise(400)].concat()).kept(),
+        ]);
+    }
+}
+
+#[test]
+fn an_ip_header_in_a_tunnel_is_looked_for_as_far_as_one_may_stand() {
+    for (at, left) in [(47, 447), (48, 28)] {
+        let udp = Udp::to(1194);
+        let inner = [&[0x45, 0, 1, 144][..], &noise(396)].concat();
+        let plain = [&[9 << 3][..], &noise(at - 1), &inner].concat();
+        play([
+            udp.client(&reset(7, *b"CLIENT-1", b"")).kept(),
+            udp.server(&reset(8, *b"SERVER-1", b"CLIENT-1")).kept(),
+            udp.client(&plain).cut(left),
         ]);
     }
 }
@@ -287,6 +367,10 @@ fn googles_quic_is_cut_where_its_checksum_does_not_fit() {
                 .kept(),
             udp.client(&[&hello[..], &noise(900)].concat()).cut(14 + 24),
             udp.server(&[&[0x10, 9, 9][..], &noise(900)].concat()).cut(3 + 24),
+            udp.server(&[&[0x30, 9, 9, 9, 9, 9, 9][..], &noise(900)].concat())
+                .cut(7 + 24),
+            // Four zeros are no marker but on the port of ESP.
+            udp.server(&[&[0, 0, 0, 0][..], &noise(900)].concat()).cut(2 + 24),
             // The server names versions where it knows none of the client's; a reset can be read.
             udp.server(&[&[0x09][..], b"CONNECT1Q035", &noise(100)].concat())
                 .kept(),
@@ -319,6 +403,9 @@ fn googles_quic_is_told_by_a_client_that_names_its_version() {
         [&[0x0d][..], b"CONNECT1Q044", &noise(400)].concat(),
         [&[0x05][..], b"CONNECT1Q035", &noise(400)].concat(),
         [&[0x0c][..], b"CONNECT1Q035", &noise(400)].concat(),
+        [&[0x0f][..], b"CONNECT1Q035", &noise(400)].concat(),
+        [&[0x4d][..], b"CONNECT1Q035", &noise(400)].concat(),
+        [&[0x8d][..], b"CONNECT1Q035", &noise(400)].concat(),
     ] {
         let udp = Udp::to(443);
         play([

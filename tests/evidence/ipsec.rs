@@ -1,6 +1,7 @@
 //! IKE stays; ESP is cut where it is sure, and not where its cipher is NULL.
 
-use crate::script::{Udp, esp, noise, play};
+use crate::script::{Udp, esp, noise, play, play_with};
+use pcap_slim::slim::policy::evidence::Options;
 
 /// ESP with this sequence number.
 fn packet(spi: u32, sequence: u32, length: usize) -> Vec<u8> {
@@ -58,6 +59,12 @@ fn without_ike_esp_is_told_by_a_steady_counter_on_its_port() {
         udp.client(&packet(7, 13_001, 400)).kept(),
         udp.server(&packet(SPI, 13_002, 400)).kept(),
     ]);
+    // What would be the version of QUIC's long header is none in a short one.
+    let udp = Udp::to(4500);
+    play([
+        udp.client(&packet(0x4100_0000, 0x0100_0001, 400)).kept(),
+        udp.client(&packet(0x4100_0000, 0x0100_0002, 400)).cut(24),
+    ]);
     let udp = Udp::to(4501);
     play([
         udp.client(&packet(SPI, 1, 400)).kept(),
@@ -109,8 +116,20 @@ fn udp() -> Vec<u8> {
     [&[0, 53, 0, 99, 1, 0x90, 0, 0][..], &noise(392)].concat()
 }
 
-fn tcp() -> Vec<u8> {
-    [&noise(12)[..], &[0x80, 0x18, 1, 1, 2, 2, 0, 0], &noise(381)].concat()
+/// With this byte of the header's length, flags and urgent pointer.
+fn tcp(offset: u8, flags: u8, urgent: u8) -> Vec<u8> {
+    [
+        &noise(12)[..],
+        &[offset, flags, 1, 1, 2, 2, 0, urgent],
+        &noise(381),
+    ]
+    .concat()
+}
+
+/// The same with another first byte.
+fn beginning_with(first: u8, mut inner: Vec<u8>) -> Vec<u8> {
+    inner[0] = first;
+    inner
 }
 
 #[test]
@@ -121,7 +140,11 @@ fn what_makes_sense_is_under_no_cipher() {
         || plain(8, &ipv4(), &noise(16)),
         || plain(16, &ipv6(), &noise(20)),
         || plain(0, &udp(), &noise(14)),
-        || plain(0, &tcp(), &noise(14)),
+        || plain(0, &tcp(0x80, 0x18, 0), &noise(14)),
+        || plain(0, &tcp(0x50, 0x38, 9), &noise(14)),
+        || plain(0, &beginning_with(0x46, ipv4()), &noise(14)),
+        || plain(0, &beginning_with(0x6f, ipv6()), &noise(14)),
+        || plain(0, &ipv4(), &noise(41)),
     ] {
         play([
             esp(&make()).kept(),
@@ -147,8 +170,27 @@ fn what_makes_sense_is_under_no_cipher() {
     }
     play([esp(&plain(0, &trailer(99), b"")).cut(24)]);
     play([esp(&plain(0, &[1, 1, 6], &noise(60))).cut(24)]);
-    let unfit = [ipv4(), noise(60)].concat();
-    play([esp(&plain(0, &unfit, b"")).cut(24)]);
+    for unfit in [
+        [ipv4(), noise(42)].concat(),
+        [ipv4(), noise(13)].concat(),
+        [&[0, 53, 0, 99, 0, 7, 0, 0][..], &noise(30)].concat(),
+        // More padding than there are bytes.
+        [&noise(30)[..], &[200, 6], &noise(16)].concat(),
+        tcp(0x40, 0x18, 0),
+        tcp(0x81, 0x18, 0),
+        tcp(0x80, 0xd8, 0),
+        tcp(0x80, 0x18, 9),
+    ] {
+        play([esp(&plain(0, &unfit, b"")).cut(24)]);
+    }
+}
+
+#[test]
+fn no_trailer_is_looked_for_where_the_end_was_not_captured() {
+    let inner = [&noise(90)[..], &[1, 2, 3, 3, 6], &noise(16), &noise(100)].concat();
+    let captured = 8 + 90 + 5 + 16;
+    let packets = [esp(&plain(0, &inner, b"")).snapped(captured).cut(24)];
+    play_with(Options::default(), 34 + u32::try_from(captured).unwrap(), packets);
 }
 
 #[test]
@@ -158,6 +200,9 @@ fn one_packet_that_makes_sense_by_accident_does_not_keep_the_others() {
         esp(&plain(0, &ipv4(), &noise(14))).kept(),
         esp(&packet(SPI, 3, 400)).cut(24),
     ]);
+    let in_time = (0..14).map(|number| esp(&packet(SPI, number, 400)).cut(24));
+    let sensible = (0..2).map(|_| esp(&plain(0, &ipv4(), &noise(14))).kept());
+    play(in_time.chain(sensible).chain([esp(&packet(SPI, 99, 400)).kept()]));
     let late = (0..16).map(|number| esp(&packet(SPI, number, 400)).cut(24));
     let accidents = (0..3).map(|_| esp(&plain(0, &ipv4(), &noise(14))).kept());
     play(late.chain(accidents).chain([esp(&packet(SPI, 99, 400)).cut(24)]));

@@ -79,7 +79,10 @@ fn srtp_is_cut_behind_its_header_on_a_dtls_flow_and_srtcp_stays() {
             udp.client(&rtp(0, None, 2, 300)).cut(24),
             udp.client(&rtp(4, None, 3, 300)).cut(28),
             udp.client(&rtp(1, Some(3), 4, 300)).cut(32),
+            udp.server(&[&[0x80, 191][..], &noise(300)].concat()).cut(24),
+            udp.server(&[&[0x80, 192][..], &noise(300)].concat()).kept(),
             udp.server(&[&[0x80, 200][..], &noise(300)].concat()).kept(),
+            udp.server(&[&[0x80, 224][..], &noise(300)].concat()).cut(24),
             udp.server(&[&[0x80, 223, 0, 7][..], &noise(300)].concat()).kept(),
             udp.server(&[&[0x40, 111][..], &noise(300)].concat()).kept(),
         ]);

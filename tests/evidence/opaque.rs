@@ -1,6 +1,6 @@
 //! Opaque UDP: cut only where the operator wants it, and only what has no pattern anywhere.
 
-use crate::datagrams::stun;
+use crate::datagrams::{reset, stun, transport, wireguard};
 use crate::media::rtp;
 use crate::script::{Packet, SNAPLEN, Udp, noise, play, play_with};
 use pcap_slim::slim::policy::evidence::Options;
@@ -159,6 +159,25 @@ fn stun_on_a_flow_that_passed_ends_it() {
 }
 
 #[test]
+fn what_is_too_short_for_stun_does_not_end_it() {
+    let mut packets = flow(7777, 16, |_| noise(300));
+    packets.push(Udp::to(7777).client(&stun(20)[..19]));
+    packets.extend(flow(7777, 9, |_| noise(300)));
+    let packets = packets.into_iter().enumerate();
+    play_with(
+        OPAQUE,
+        SNAPLEN,
+        packets.map(|(number, packet)| {
+            if number < 17 {
+                packet.kept()
+            } else {
+                packet.cut(24)
+            }
+        }),
+    );
+}
+
+#[test]
 fn the_port_of_esp_is_tested_behind_the_header() {
     let unsteady = |number: u16| {
         [
@@ -213,11 +232,20 @@ fn a_flow_that_a_protocol_may_claim_is_not_tested() {
         [dtls(23, 1, 300), noise(100)].concat(),
         dtls(23, 1, 400)[..400].to_vec(),
         dtls(25, 1, 400),
+        transport(7, 1, 128),
+        reset(7, *b"CLIENT-1", b""),
     ] {
         let mut packets = vec![Udp::to(7777).client(&claimed)];
         packets.extend(flow(7777, 40, |_| noise(300)));
         assert_kept(packets);
     }
+}
+
+#[test]
+fn what_a_protocol_is_certain_of_is_no_part_of_the_test() {
+    let mut packets = vec![Udp::to(7777).client(&wireguard(3, 64))];
+    packets.extend(flow(7777, 30, |_| noise(300)));
+    assert_cut(packets, 17, 24);
 }
 
 #[test]

@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn whatever_port_esp_is_given_counts_as_none() {
+        let ends: [IpAddr; 2] = ["192.0.2.1", "198.51.100.2"].map(|address| address.parse().unwrap());
+        let given = FiveTuple::new(Transport::Esp, (ends[0], 500), (ends[1], 4500));
+        assert_eq!("esp 192.0.2.1 198.51.100.2".parse(), Ok(given));
+    }
+
+    #[test]
     fn a_flow_is_written_as_it_is_read() {
         for text in [
             "tcp 192.0.2.1 40000 198.51.100.2 443",
