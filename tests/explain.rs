@@ -515,6 +515,10 @@ fn flows_are_named_after_what_they_were_seen_to_speak() {
         ),
         (vec![script::esp(&noise(24))], "esp readable"),
         (vec![Tcp::to(2222).client(b"SSH-2.0-x\r\n")], "ssh readable"),
+        (
+            vec![Udp::to(443).client(&[b"\x0dCONNECT1Q035\x01", &[0; 300][..]].concat())],
+            "quic readable",
+        ),
     ] {
         assert_eq!(kept_by("evidence", &packets), [expected]);
     }
@@ -528,6 +532,19 @@ fn flows_are_named_after_what_they_were_seen_to_speak() {
         ftp.server(&records::data(500)),
     ];
     assert_eq!(kept_by("evidence", &encrypted), ["tls spared"]);
+    let without_cipher = [&[0x30][..], &noise(9), &[0x45, 0, 1, 144], &noise(396)].concat();
+    let tunnel = [
+        openvpn.client(&client_reset),
+        openvpn.server(&server_reset),
+        openvpn.client(&without_cipher),
+    ];
+    assert_eq!(
+        kept_by("evidence", &tunnel),
+        ["openvpn readable", "openvpn spared"]
+    );
+    // While it is in doubt it is nothing known.
+    let doubtful = Tcp::to(443).client(&records::data(2000)[..1000]);
+    assert!(kept_by("evidence", &[doubtful]).is_empty());
     for (packet, expected) in [
         (Tcp::to(22).client(b"SSH-2.0-x\r\n"), "ssh readable"),
         (Tcp::to(993).client(&records::client_hello()), "tls readable"),

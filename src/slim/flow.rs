@@ -311,6 +311,8 @@ impl<T> Table<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use proptest::prelude::*;
 
     use super::*;
@@ -330,6 +332,53 @@ mod tests {
         assert_eq!(size_of::<Key>(), 48);
         assert_eq!(size_of::<Entry<[u64; 16]>>(), 192);
         assert_eq!(size_of::<Neighbours>(), 8);
+    }
+
+    #[test]
+    fn the_ends_of_a_flow_are_told_in_the_version_that_they_had() {
+        let mapped = core::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped();
+        let mut key = key(443);
+        key.low = mapped.to_bits();
+        assert_eq!(key.ends()[0], ("192.0.2.1".parse().unwrap(), 0));
+        key.protocol |= IPV6;
+        assert_eq!(key.ends()[0].0, IpAddr::V6(mapped));
+        assert_eq!(key.ends()[1].1, 443);
+        assert!(key.is_tcp());
+    }
+
+    #[test]
+    fn every_bit_of_a_key_reaches_its_hash() {
+        let whole = key(1);
+        for bit in 0..128 {
+            let mut others = [whole; 5];
+            others[0].low ^= 1 << bit;
+            others[1].high ^= 1 << bit;
+            others[2].tags ^= 1 << (bit % 64);
+            others[3].ports ^= 1 << (bit % 32);
+            others[4].protocol ^= 1 << (bit % 32);
+            for other in others {
+                assert_ne!(other.hash(), whole.hash(), "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_holds_as_many_flows_as_it_may_and_at_least_one() {
+        let mut table = Table::new(10_000);
+        for number in 0..10_000 {
+            table.flow(&key(number), || number);
+        }
+        assert_eq!(table.len(), 10_000);
+        for number in 0..10_000 {
+            assert_eq!(table.get(&key(number)), Some(&number));
+        }
+        let mut table = Table::new(0);
+        table.flow(&key(1), || 1);
+        table.flow(&key(2), || 2);
+        assert_eq!(
+            (table.len(), table.get(&key(1)), table.get(&key(2))),
+            (1, None, Some(&2))
+        );
     }
 
     #[test]

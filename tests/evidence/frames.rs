@@ -58,6 +58,43 @@ fn the_same_addresses_in_another_network_are_another_flow() {
 }
 
 #[test]
+fn another_port_of_the_client_is_another_flow() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = established(&mut tcp);
+    let other = tcp.client(&data(2000)[..1000]);
+    packets.push(other.patched(20, &40_001u16.to_be_bytes()).kept());
+    play(packets);
+}
+
+#[test]
+fn a_connection_of_a_host_with_itself_has_two_directions() {
+    let mut tcp = Tcp::to(443);
+    let packets = established(&mut tcp).into_iter();
+    play(packets.map(|packet| packet.patched(12, &[127, 0, 0, 1, 127, 0, 0, 1])));
+}
+
+/// The same segment over IPv6, between the addresses that IPv6 has for those of IPv4.
+fn over_mapped(packet: &Packet) -> Packet {
+    let (head, segment) = packet.frame.split_at(34);
+    let length = u16::try_from(segment.len()).unwrap().to_be_bytes();
+    let mut frame = [&head[..12], b"\x86\xdd\x60\0\0\0", &length, &[6, 64]].concat();
+    for address in [&head[26..30], &head[30..34]] {
+        frame.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+        frame.extend_from_slice(address);
+    }
+    frame.extend_from_slice(segment);
+    Packet::new(frame, packet.payload_at + 20)
+}
+
+#[test]
+fn mapped_addresses_over_ipv6_are_another_flow_than_those_of_ipv4() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = established(&mut tcp);
+    packets.push(over_mapped(&tcp.client(&data(2000)[..1000])).kept());
+    play(packets);
+}
+
+#[test]
 fn fragments_stay_and_touch_no_state() {
     let mut tcp = Tcp::to(443);
     let mut packets = established(&mut tcp);

@@ -83,3 +83,21 @@ pub struct Recognised {
     /// The rule by which this packet would be cut, did not something that an operator wants kept win over it.
     pub kept_from: Option<Rule>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_takes_what_it_cuts_for_one_protocol() {
+        let listed: Vec<String> = Rule::WORDS
+            .iter()
+            .map(|(word, rule)| format!("{word} {}", rule.spoken().word()))
+            .collect();
+        let expected = "tls-port tls,tls-data-record tls,ssh-port ssh,quic-port quic,ipsec-port ipsec,tls-records tls,\
+                        tls-unsynced tls,ssh-transport ssh,dtls-record dtls,quic-short-header quic,google-quic quic,\
+                        srtp srtp,wireguard wireguard,openvpn openvpn,esp esp,esp-in-udp esp,opaque-udp opaque,\
+                        opaque-rtp srtp,opaque-quic quic,opaque-esp esp";
+        assert_eq!(listed.join(","), expected);
+    }
+}

@@ -50,8 +50,9 @@ impl Network {
         is_v4(address) == self.is_v4() && address & mask(self.prefix) == self.address
     }
 
+    /// Where the prefix is shorter than what says so, zeros follow it.
     fn is_v4(self) -> bool {
-        self.prefix >= V4_BITS && is_v4(self.address)
+        is_v4(self.address)
     }
 }
 
