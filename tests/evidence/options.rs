@@ -96,6 +96,24 @@ fn a_protocol_that_is_switched_off_is_kept() {
 }
 
 #[test]
+fn ssh_that_is_switched_off_is_kept_wherever_it_comes_in_its_stream() {
+    let mut tcp = Tcp::to(22);
+    let options = Options {
+        off: [Protocol::Ssh].into_iter().collect(),
+        ..Options::default()
+    };
+    let begin = [b"SSH-2.0-x\n".to_vec(), crate::ssh::packet(21, 0)].concat();
+    let begin = tcp.client(&begin).kept();
+    let (at, secret) = (tcp.next[0], noise(500));
+    let packets = [
+        begin,
+        tcp.client(&secret).kept(),
+        tcp.at(0, at, crate::script::ACK, &secret).kept(),
+    ];
+    play(options, packets);
+}
+
+#[test]
 fn a_flow_that_was_forgotten_is_met_midway() {
     let first = |options| {
         let (mut tcp, mut other) = (Tcp::to(443), Tcp::to(80));
