@@ -214,7 +214,33 @@ fn a_hole_in_the_handshake_keeps_no_more_than_any_handshake_has() {
     let mut packets = vec![tcp.server(&server_hello(0xc02f)).kept()];
     tcp.lose(1, 5000);
     packets.extend((0..65).map(|_| tcp.server(&noise(1000)).kept()));
+    let (at, secret) = (tcp.next[1], noise(1000));
+    packets.push(tcp.server(&secret).cut(24));
     packets.extend((0..3).map(|_| tcp.server(&noise(1000)).cut(24)));
+    packets.push(tcp.at(1, at, ACK, &secret).cut(24));
+    play(packets);
+}
+
+#[test]
+fn a_record_that_is_found_in_the_handshake_begins_the_count_anew() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = vec![tcp.server(&server_hello(0xc02f)).kept()];
+    for _ in 0..2 {
+        tcp.lose(1, 5000);
+        packets.extend((0..40).map(|_| tcp.server(&noise(1000)).kept()));
+        packets.push(tcp.server(&certificate(600)).kept());
+    }
+    play(packets);
+}
+
+#[test]
+fn half_a_header_in_front_of_a_hole_is_forgotten() {
+    let mut tcp = Tcp::to(443);
+    let mut packets = established(&mut tcp);
+    packets.push(tcp.client(&[data(100), data(900)].concat()[..107]).cut(24));
+    tcp.lose(0, 3000);
+    packets.push(tcp.client(&noise(500)).cut(24));
+    packets.push(tcp.client(&record(21, &noise(40))).kept());
     play(packets);
 }
 

@@ -154,6 +154,21 @@ fn a_hole_in_the_negotiation_keeps_no_more_than_any_negotiation_has() {
 }
 
 #[test]
+fn a_packet_that_was_not_captured_whole_keeps_no_more_than_any_negotiation_has() {
+    let mut tcp = Tcp::to(22);
+    let stream = [
+        b"SSH-2.0-x\n".to_vec(),
+        packet(KEXINIT, 300),
+        packet(KEXINIT, 300),
+    ]
+    .concat();
+    let mut packets = vec![tcp.client(&stream).snapped(200).kept()];
+    packets.extend((0..65).map(|_| tcp.client(&noise(1000)).snapped(200).kept()));
+    packets.push(tcp.client(&noise(1000)).snapped(200).cut(24));
+    play_with(Options::default(), 254, packets);
+}
+
+#[test]
 fn a_hole_within_a_packet_loses_nothing() {
     let mut tcp = Tcp::to(22);
     let stream = packet(KEXINIT, 1500);

@@ -254,6 +254,9 @@ fn met_midway_one_header_is_doubtful_and_two_that_fit_are_not() {
 fn met_midway_a_record_that_ends_with_its_segment_is_not_doubtful() {
     let mut tcp = Tcp::to(443);
     play([tcp.server(&data(400)).cut(24)]);
+    // What stands behind it may be no header.
+    let mut tcp = Tcp::to(443);
+    play([tcp.server(&[&data(400)[..], &[9, 9]].concat()).kept()]);
 }
 
 #[test]

@@ -348,7 +348,7 @@ impl Direction {
         }
         shared.is_tls |= is_firm || self.is_sealed();
         self.unread = 0;
-        cut(&walk, wire, Rule::TlsRecords)
+        cut(&walk, Rule::TlsRecords)
     }
 
     fn ssh(&mut self, bytes: &[u8], wire: usize, at: u32) -> Readable {
@@ -371,7 +371,7 @@ impl Direction {
                 return Readable::All;
             }
         }
-        cut(&walk, wire, Rule::SshTransport)
+        cut(&walk, Rule::SshTransport)
     }
 
     /// Bytes of a protocol that cannot be followed: kept while this may be the handshake.
@@ -420,10 +420,9 @@ impl Direction {
 }
 
 /// What can be read of bytes that were walked over.
-fn cut(walk: &Walk, wire: usize, rule: Rule) -> Readable {
+fn cut(walk: &Walk, rule: Rule) -> Readable {
     match (walk.clear, walk.sealed) {
         (_, Sealed::No) => Readable::All,
-        (clear, _) if clear >= wire => Readable::All,
         (0, _) => Readable::Header(0, rule),
         (clear, _) => Readable::Before(clear, rule),
     }
