@@ -130,8 +130,8 @@ impl Capture {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::causes;
     use super::*;
+    use crate::report::with_causes;
 
     fn found(name: &str, modified: u64) -> Found {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
@@ -198,9 +198,9 @@ mod tests {
         let missing = directory.path().join("missing");
         let error = find(&dir(&missing), SystemTime::now()).unwrap_err();
         assert!(
-            causes(&error).ends_with("missing: No such file or directory (os error 2)"),
+            with_causes(&error).ends_with("missing: No such file or directory (os error 2)"),
             "{}",
-            causes(&error)
+            with_causes(&error)
         );
     }
 }

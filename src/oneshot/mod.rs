@@ -20,7 +20,7 @@ use crate::budget::Limits;
 use crate::commit::recover::{self, Recovered};
 use crate::job::{self, Options};
 use crate::report::progress::When;
-use crate::report::{self, Output, Report, printable, printable_text};
+use crate::report::{self, Output, Report, printable, printable_text, with_causes};
 use work::Work;
 
 pub use captures::{Capture, Source, Unusable, find};
@@ -61,7 +61,7 @@ pub fn run(request: &Request) -> u8 {
     let (captures, all_seen) = match find(&request.source, SystemTime::now()) {
         Ok(found) => found,
         Err(error) => {
-            tell(&causes(&error));
+            tell(&with_causes(&error));
             return USAGE;
         }
     };
@@ -84,7 +84,7 @@ pub fn run(request: &Request) -> u8 {
         Ok(DONE) if !all_seen => FAILED,
         Ok(status) => status,
         Err(error) => {
-            tell(&causes(&error));
+            tell(&with_causes(&error));
             FAILED
         }
     }
@@ -93,17 +93,6 @@ pub fn run(request: &Request) -> u8 {
 /// Says something to the person at the terminal, on standard error; a closed one is no reason to stop.
 pub fn tell(message: &str) {
     let _ = writeln!(io::stderr(), "pcap-slim: {}", printable_text(message));
-}
-
-/// An error with its causes, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// Prints the captures that would be slimmed; the number of them goes to standard error.

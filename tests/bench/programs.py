@@ -32,10 +32,26 @@ class Bench:
 
     def pair(self, workers):
         """Two captures, by so many workers."""
-        pair = [self.directory / "pair" / name for name in ("a.pcap", "b.pcap")]
-        command = [self.program, "--progress", "never", "--policy", "reference", "--dir", pair[0].parent]
-        name = f"pcap-slim --policy reference, two captures, {workers} worker{'s'[: workers - 1]}"
-        return Turn(name, [*command, "--workers", str(workers)], 2 * self.size, fresh(self.capture, pair))
+        command = [self.program, "--progress", "never", "--policy", "reference", "--workers", str(workers), "--dir"]
+        return self.on_two(f"pcap-slim --policy reference, two captures, {workers} worker{'s'[: workers - 1]}", command)
+
+    def rivals(self, at_once):
+        """Two of the rival, on a capture each: what a second processor of this machine is worth to it."""
+        each = [f'{RIVAL} "$0/{name}.pcap" "$0/{name}.out"' for name in "ab"]
+        script = f"{each[0]} & {each[1]} && wait $!" if at_once else " && ".join(each)
+        how = "both at once" if at_once else "one after the other"
+        return self.on_two(f"{RIVAL}, two captures, {how}", ["sh", "-c", script])
+
+    def on_two(self, name, command):
+        """A turn on a directory with two captures, which are made anew."""
+        pair = self.directory / "pair"
+        make = fresh(self.capture, [pair / "a.pcap", pair / "b.pcap"])
+
+        def prepare():
+            shutil.rmtree(pair, ignore_errors=True)
+            make()
+
+        return Turn(name, [*command, pair], 2 * self.size, prepare)
 
 
 def rival(bench):
@@ -71,6 +87,7 @@ def everybody(bench):
     if shutil.which("tcpdump"):
         yield bench.other("tcpdump -r -w", "tcpdump", "-Z", "root", "-r", bench.capture, "-w", bench.out)
     yield from (bench.pair(workers) for workers in (1, 2))
+    yield from (bench.rivals(at_once) for at_once in (False, True))
 
 
 def table(taken):

@@ -3,7 +3,8 @@
 //! Each gives an `EtherType` and where what it stands for begins, and gathers ids, because address spaces overlap.
 //! `plain` is all that the reference policy knows. What is not looked into, and therefore kept: link types that have
 //! no line here, IEEE 802.15.4 among them, `MACsec`, and every frame that is not quite as its standard says. NFLOG has no
-//! line because Wireshark shows nothing of an NFLOG packet whose last attribute was cut, not even its addresses.
+//! line because Wireshark shows nothing of an NFLOG packet that was cut, not even its addresses: with the attribute's
+//! length as it was it lacks bytes, and with one that says what is left it looks for another attribute behind it.
 
 pub mod bare;
 pub mod capturer;
