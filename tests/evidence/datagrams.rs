@@ -84,7 +84,14 @@ fn what_does_not_begin_a_quic_connection_makes_nothing_certain() {
         long(INITIAL_1, 0xface_b010, 1200),
         long(INITIAL_1, u32::from_be_bytes(*b"Q049"), 1200),
         long(INITIAL_1, 0, 1200),
-        [&long(INITIAL_1, 1, 1200)[..5], &[21], &noise(1000)].concat(),
+        [
+            &long(INITIAL_1, 1, 1200)[..5],
+            &[21],
+            &noise(21),
+            &[8],
+            &noise(1000),
+        ]
+        .concat(),
         [&long(INITIAL_1, 1, 1200)[..14], &[21], &noise(1000)].concat(),
     ] {
         let udp = Udp::to(443);
@@ -379,6 +386,16 @@ fn googles_quic_is_cut_where_its_checksum_does_not_fit() {
             udp.server(&[&[0x90][..], &noise(100)].concat()).kept(),
         ]);
     }
+}
+
+#[test]
+fn a_packet_of_googles_quic_that_was_not_captured_whole_has_no_checksum_and_stays() {
+    let hello = [&[0x0d][..], b"CONNECT1Q035", &[1]].concat();
+    let packets = [Udp::to(443)
+        .client(&null_encrypted(&hello, &noise(900), b""))
+        .snapped(200)
+        .kept()];
+    play_with(Options::default(), 42 + 200, packets);
 }
 
 #[test]

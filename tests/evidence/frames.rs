@@ -1,7 +1,7 @@
 //! What a frame carries in front of its payload: tags, fragments, lengths, checksums.
 
 use crate::script::{Packet, SNAPLEN, Tcp, Udp, capture, frames, noise, play, play_with, slim};
-use crate::tls::{client_hello, data, established, record};
+use crate::tls::{client_hello, data, established, record, server_hello};
 use pcap_slim::slim::Lengths;
 use pcap_slim::slim::policy::evidence::Options;
 
@@ -67,10 +67,18 @@ fn another_port_of_the_client_is_another_flow() {
 }
 
 #[test]
-fn a_connection_of_a_host_with_itself_has_two_directions() {
-    let mut tcp = Tcp::to(443);
-    let packets = established(&mut tcp).into_iter();
-    play(packets.map(|packet| packet.patched(12, &[127, 0, 0, 1, 127, 0, 0, 1])));
+fn a_connection_of_a_host_with_itself_is_one_flow() {
+    for (suite, left) in [(0x1301, 24), (0x0002, 405)] {
+        let mut tcp = Tcp::to(443);
+        let packets = [
+            tcp.client(&client_hello()).kept(),
+            tcp.server(&server_hello(suite)).kept(),
+            tcp.server(&data(400)).cut(left),
+            // The client's direction, of what the server picked.
+            tcp.client(&data(400)).cut(left),
+        ];
+        play(packets.map(|packet| packet.patched(12, &[127, 0, 0, 1, 127, 0, 0, 1])));
+    }
 }
 
 /// The same segment over IPv6, between the addresses that IPv6 has for those of IPv4.

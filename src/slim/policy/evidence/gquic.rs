@@ -42,8 +42,7 @@ pub(super) fn probe(flow: &mut Flow, datagram: &Datagram<'_>) -> Probe<Readable>
     // A reset, a negotiation of versions by the server, or something else on the same flow.
     let is_packet = flags & (RESERVED | RESET) == 0 && (flags & VERSION == 0 || side == client);
     let is_whole = payload.len() == datagram.wire;
-    let Some(header) = header(flags).filter(|header| is_packet && is_whole && header + HASH < payload.len())
-    else {
+    let Some(header) = header(flags).filter(|_| is_packet && is_whole) else {
         return Probe::Unsure;
     };
     // Before Q033 the flag of the nonce belonged to the connection id.
