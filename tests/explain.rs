@@ -538,10 +538,7 @@ fn flows_are_named_after_what_they_were_seen_to_speak() {
         openvpn.server(&server_reset),
         openvpn.client(&without_cipher),
     ];
-    assert_eq!(
-        kept_by("evidence", &tunnel),
-        ["openvpn readable", "openvpn spared"]
-    );
+    assert_eq!(kept_by("evidence", &tunnel), ["openvpn spared"]);
     // While it is in doubt it is nothing known.
     let doubtful = Tcp::to(443).client(&records::data(2000)[..1000]);
     assert!(kept_by("evidence", &[doubtful]).is_empty());

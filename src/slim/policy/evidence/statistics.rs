@@ -126,3 +126,47 @@ impl Test {
         is_varied && is_balanced && squares * 256 < (CHI_SQUARE + n) * n
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many bytes as are looked at, so many of them zeros in front and so many high ones at the end.
+    fn glance(zeros: usize, high: usize) -> Vec<u8> {
+        [vec![0; zeros], vec![1; GLANCE - zeros - high], vec![0xf0; high]].concat()
+    }
+
+    #[test]
+    fn about_half_of_the_bytes_of_ciphertext_are_high() {
+        assert!(looks_random(&glance(0, 13)) && looks_random(&glance(0, 51)));
+        assert!(!looks_random(&glance(0, 12)) && !looks_random(&glance(0, 52)));
+    }
+
+    #[test]
+    fn hardly_any_byte_of_ciphertext_is_zero() {
+        assert!(looks_random(&glance(4, 32)) && !looks_random(&glance(5, 32)));
+        let later = [[0xf0, 1].repeat(16), vec![0; 5], [0xf0, 1].repeat(60)].concat();
+        assert!(!looks_random(&later));
+    }
+
+    #[test]
+    fn of_a_few_bytes_nothing_can_be_told() {
+        let bytes = [0xf0, 1].repeat(16);
+        assert!(looks_random(&bytes) && !looks_random(&bytes[1..]));
+    }
+
+    #[test]
+    fn what_ends_in_words_is_no_ciphertext() {
+        let ending_in = |words: &[u8]| [&glance(0, 32), words].concat();
+        assert!(looks_random(&ending_in(b"go on\r\n")));
+        assert!(!looks_random(&ending_in(b"go now\r\n")));
+    }
+
+    #[test]
+    fn both_ends_are_looked_at_and_nothing_between_them() {
+        let (random, other) = (glance(0, 32), vec![1; 200]);
+        assert!(looks_random(&[&random[..], &other, &random].concat()));
+        assert!(!looks_random(&[&other[..], &random].concat()));
+        assert!(!looks_random(&[&random[..], &other].concat()));
+    }
+}
