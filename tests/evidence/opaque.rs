@@ -258,3 +258,51 @@ fn a_flow_that_a_protocol_cut_is_not_tested() {
     packets.extend((0..40).map(|number| esp(9 + number % 5, number).kept()));
     play_with(OPAQUE, SNAPLEN, packets);
 }
+
+#[test]
+fn a_flow_that_spoke_dtls_or_googles_quic_is_not_tested() {
+    for (port, begin) in [
+        (7777, crate::media::record(22, 0, 200)),
+        (7777, crate::datagrams::long(0xc3, 1, 1200)),
+        (7777, wireguard(1, 148)),
+        (443, [b"\x0dCONNECT1Q035\x01", &[0; 300][..]].concat()),
+    ] {
+        let mut packets = vec![Udp::to(port).client(&begin)];
+        packets.extend(flow(port, 40, |_| {
+            let mut payload = noise(300);
+            payload[0] |= 0xc0;
+            payload
+        }));
+        assert_kept(packets);
+    }
+}
+
+#[test]
+fn on_the_port_of_quic_what_has_no_short_header_is_tested_like_any_other() {
+    let packets = flow(443, 30, |_| {
+        let mut payload = noise(300);
+        payload[0] &= 0x3f;
+        payload
+    });
+    assert_cut(packets, 16, 24);
+    // And what follows the longest header of a short packet must be without a pattern.
+    assert_kept(flow(443, 90, |_| {
+        [&[0x41][..], &noise(20), &[7; 16], &noise(300)].concat()
+    }));
+}
+
+#[test]
+fn of_rtp_short_payloads_stay_and_rtcp_is_no_part_of_the_test() {
+    let udp = Udp::to(7777);
+    let mut packets = vec![udp.client(&stun(100))];
+    for number in 0..16 {
+        packets.push(udp.client(&rtp(0, None, number, 60)));
+        if number % 5 == 0 {
+            packets.push(udp.client(&[&[0x80, 200][..], &noise(60)].concat()));
+        }
+    }
+    let mut packets: Vec<_> = packets.into_iter().map(Packet::kept).collect();
+    packets.push(udp.client(&rtp(0, None, 16, 60)).cut(24));
+    packets.push(udp.client(&rtp(0, None, 17, 59)).kept());
+    play_with(OPAQUE, SNAPLEN, packets);
+}

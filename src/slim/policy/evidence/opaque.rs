@@ -251,3 +251,18 @@ fn look_for_rtp(met: &mut [Source; SOURCES], payload: &[u8]) -> Option<u8> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_flows_are_tested_at_a_time_than_there_is_memory_for() {
+        let tests = Tests::default();
+        let mut trials: Vec<Opaque> = (0..MOST_TESTS).map(|_| tests.begin(Kind::Nothing)).collect();
+        assert!(trials.iter().all(|trial| matches!(trial, Opaque::Testing(_))));
+        assert!(matches!(tests.begin(Kind::Nothing), Opaque::Kept));
+        trials.pop();
+        assert!(matches!(tests.begin(Kind::Nothing), Opaque::Testing(_)));
+    }
+}

@@ -162,6 +162,61 @@ mod tests {
         assert!(!looks_random(&ending_in(b"go now\r\n")));
     }
 
+    /// What a test finds in sixteen payloads of a generator of random numbers, each changed as its number says.
+    fn finding(change: impl Fn(u8, &mut [u8])) -> Finding {
+        let (mut test, mut state) = (Test::new(), 1u64);
+        let mut finding = Finding::Undecided;
+        for number in 0..PAYLOADS {
+            let mut payload = vec![0; 300];
+            for byte in &mut payload {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                *byte = state.to_be_bytes()[0];
+            }
+            change(number, &mut payload);
+            assert_eq!(finding, Finding::Undecided);
+            finding = test.take(usize::from(number % 2), &payload);
+        }
+        finding
+    }
+
+    #[test]
+    fn a_position_of_ciphertext_has_many_values() {
+        assert_eq!(finding(|_, _| {}), Finding::Uniform);
+        assert_eq!(
+            finding(|number, bytes| bytes[7] = 20 * (number % 12)),
+            Finding::Uniform
+        );
+        assert_eq!(
+            finding(|number, bytes| bytes[7] = 20 * (number % 11)),
+            Finding::Patterned
+        );
+    }
+
+    #[test]
+    fn the_histogram_takes_the_beginning_of_a_payload() {
+        assert_eq!(finding(|_, bytes| bytes[48..96].fill(b'a')), Finding::Patterned);
+        assert_eq!(finding(|_, bytes| bytes[96..].fill(b'a')), Finding::Uniform);
+    }
+
+    #[test]
+    fn both_directions_have_as_many_high_bytes_as_low_ones() {
+        // Too many in one direction, and as many too few in the other.
+        let lopsided = finding(|number, bytes| {
+            for byte in bytes.iter_mut().step_by(5) {
+                *byte = *byte & 0x7f | number % 2 * 0x80;
+            }
+        });
+        assert_eq!(lopsided, Finding::Patterned);
+    }
+
+    #[test]
+    fn a_payload_that_is_too_short_for_a_test_fails_it() {
+        assert_eq!(Test::new().take(0, &[9; POSITIONS]), Finding::Undecided);
+        assert_eq!(Test::new().take(0, &[9; POSITIONS - 1]), Finding::Patterned);
+    }
+
     #[test]
     fn both_ends_are_looked_at_and_nothing_between_them() {
         let (random, other) = (glance(0, 32), vec![1; 200]);
