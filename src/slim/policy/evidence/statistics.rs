@@ -204,8 +204,9 @@ mod tests {
     fn both_directions_have_as_many_high_bytes_as_low_ones() {
         // Too many in one direction, and as many too few in the other.
         let lopsided = finding(|number, bytes| {
+            let high = 0x80 * (number % 2);
             for byte in bytes.iter_mut().step_by(5) {
-                *byte = *byte & 0x7f | number % 2 * 0x80;
+                *byte = *byte & 0x7f | high;
             }
         });
         assert_eq!(lopsided, Finding::Patterned);
