@@ -298,6 +298,7 @@ fn of_rtp_short_payloads_stay_and_rtcp_is_no_part_of_the_test() {
     for number in 0..16 {
         packets.push(udp.client(&rtp(0, None, number, 60)));
         if number % 5 == 0 {
+            packets.push(udp.client(&rtp(0, None, number, 59)));
             packets.push(udp.client(&[&[0x80, 200][..], &noise(60)].concat()));
         }
     }
@@ -305,4 +306,30 @@ fn of_rtp_short_payloads_stay_and_rtcp_is_no_part_of_the_test() {
     packets.push(udp.client(&rtp(0, None, 16, 60)).cut(24));
     packets.push(udp.client(&rtp(0, None, 17, 59)).kept());
     play_with(OPAQUE, SNAPLEN, packets);
+}
+
+#[test]
+fn rtp_is_not_looked_for_without_end() {
+    assert_kept(flow(7777, 160, |number| {
+        if number < 100 {
+            vec![b'a'; 300]
+        } else {
+            rtp(0, None, number, 200)
+        }
+    }));
+}
+
+#[test]
+fn stun_ends_a_test_and_makes_up_for_none_that_failed() {
+    let udp = Udp::to(7777);
+    let mut packets = flow(7777, 10, |_| noise(300));
+    packets.push(udp.client(&stun(100)));
+    packets.extend(flow(7777, 20, |_| noise(300)));
+    assert_kept(packets);
+    let mut packets = vec![
+        Udp::to(443).client(&[&[0x41][..], &noise(15)].concat()),
+        Udp::to(443).client(&stun(100)),
+    ];
+    packets.extend(flow(443, 40, |number| rtp(0, None, number, 200)));
+    assert_kept(packets);
 }

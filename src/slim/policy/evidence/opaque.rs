@@ -106,9 +106,10 @@ impl Tests {
 /// What of a datagram can be read, that no protocol is certain of. `is_claimed` says that one is unsure of it.
 pub(super) fn judge(flow: &mut Flow, datagram: &Datagram<'_>, is_claimed: bool, tests: &Tests) -> Readable {
     let seen = flow.seen;
-    let is_known = seen.dtls || seen.quic || seen.wireguard || seen.openvpn || seen.ike;
+    // The other protocols have an answer for all that comes on a flow of theirs.
+    let is_known = seen.dtls || seen.wireguard;
     let is_esp = datagram.is_on(NAT_TRAVERSAL);
-    if is_known || flow.gquic_client.is_some() || (is_claimed && !is_esp) {
+    if is_known || (is_claimed && !is_esp) {
         flow.opaque = Opaque::Kept;
     }
     if seen.stun && flow.opaque.is_of_other_than_rtp() {
@@ -255,6 +256,42 @@ fn look_for_rtp(met: &mut [Source; SOURCES], payload: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An RTP packet behind a header of so many bytes.
+    fn rtp(at: usize, sequence: u16, ssrc: u8) -> Vec<u8> {
+        let number = sequence.to_be_bytes();
+        let packet = [0x80, 0x6f, number[0], number[1], 0, 0, 9, 9, 0, 0, 0, ssrc];
+        [vec![1; at], packet.to_vec()].concat()
+    }
+
+    #[test]
+    fn rtp_is_found_by_a_source_whose_sequence_number_goes_up_a_little() {
+        let mut met = Default::default();
+        for (at, sequence, ssrc, found) in [
+            (0, 5, 0, None),
+            (0, 10, 7, None),
+            (0, 10, 7, None),
+            (0, 409, 7, Some(0)),
+            (0, 809, 7, None),
+            (0, 810, 7, Some(0)),
+            (0, 811, 8, None),
+            (8, 812, 7, None),
+            (8, 813, 7, Some(8)),
+        ] {
+            let packet = rtp(at, sequence, ssrc);
+            assert_eq!(look_for_rtp(&mut met, &packet), found, "{at} {sequence} {ssrc}");
+        }
+    }
+
+    #[test]
+    fn of_many_sources_the_oldest_is_forgotten() {
+        let mut met = Default::default();
+        for ssrc in 1..=9 {
+            assert_eq!(look_for_rtp(&mut met, &rtp(0, 1, ssrc)), None);
+        }
+        assert_eq!(look_for_rtp(&mut met, &rtp(0, 2, 9)), Some(0));
+        assert_eq!(look_for_rtp(&mut met, &rtp(0, 2, 1)), None);
+    }
 
     #[test]
     fn no_more_flows_are_tested_at_a_time_than_there_is_memory_for() {
