@@ -6,13 +6,14 @@
 
 #![allow(clippy::cast_precision_loss)]
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use pcap_slim::capture::{LinkType, Packet};
+use pcap_slim::provenance::locate_all;
 use pcap_slim::slim::policy::{Rule, Verdict};
 use pcap_slim::slim::{Judged, Sink};
 use pcap_slim::trace::{CaptureHeader, Header, Reader, Side, Storage, Writer};
@@ -39,15 +40,15 @@ impl Random {
 struct Counting {
     file: File,
     size: u64,
-    read: Cell<u64>,
+    read: AtomicU64,
 }
 
-impl Storage for &Counting {
+impl Storage for Counting {
     fn size(&self) -> u64 {
         self.size
     }
     fn read_at(&self, position: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.read.set(self.read.get() + bytes.len() as u64);
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.file.read_exact_at(bytes, position)
     }
 }
@@ -150,16 +151,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let storage = Counting {
         file,
         size,
-        read: Cell::new(0),
+        read: AtomicU64::new(0),
     };
     let mut most = 0;
     for (old, new) in some.iter().step_by(some.len() / 20 + 1) {
-        storage.read.set(0);
+        storage.read.store(0, Ordering::Relaxed);
         let found = Reader::open(&storage)?
             .locate(Side::Old, *old)?
             .ok_or("not found")?;
         assert_eq!(found.new, *new);
-        most = most.max(storage.read.get());
+        most = most.max(storage.read.load(Ordering::Relaxed));
     }
     println!(
         "one lookup reads {most} bytes, {:.3} % of the file",
@@ -176,7 +177,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|&(old, new)| if side == Side::Old { old } else { new })
             .collect();
         let begun = Instant::now();
-        let found = Reader::open(&storage)?.locate_all(side, &asked)?;
+        let found = locate_all(&mut Reader::open(&storage)?, side, &asked)?;
         let elapsed = begun.elapsed();
         for (found, (old, new)) in found.iter().zip(&some) {
             let found = found.as_ref().ok_or("not found")?;

@@ -3,13 +3,14 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pcap_slim::capture::pcap::Reader as CaptureReader;
 use pcap_slim::capture::span::PacketReader;
+use pcap_slim::provenance::locate_all;
 use pcap_slim::slim::policy::evidence::{Evidence, Options as EvidenceOptions};
 use pcap_slim::slim::policy::reference::Reference;
 use pcap_slim::slim::policy::{Policy, Rule, Verdict};
@@ -108,6 +109,7 @@ fn holds(traced: &Traced, context: &str) {
             .map(|seen| if side == Side::Old { seen.0 } else { seen.1 })
             .collect();
         let found = reader.locate_all(side, &positions).unwrap();
+        assert_eq!(locate_all(&mut reader, side, &positions).unwrap(), found);
         for ((index, seen), found) in traced.seen.iter().enumerate().zip(found) {
             let found = found.unwrap_or_else(|| panic!("{context}: packet {} is not found", index + 1));
             assert_eq!(
@@ -383,10 +385,10 @@ fn every_flipped_bit_is_an_error_with_its_place_or_changes_nothing() {
 /// Counts what is read, and refuses what is longer than the file.
 struct Counting<'a> {
     bytes: &'a [u8],
-    read: Cell<u64>,
+    read: AtomicU64,
 }
 
-impl Storage for &Counting<'_> {
+impl Storage for Counting<'_> {
     fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -395,7 +397,7 @@ impl Storage for &Counting<'_> {
             bytes.len() <= self.bytes.len(),
             "more is asked for than the file has"
         );
-        self.read.set(self.read.get() + bytes.len() as u64);
+        self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.bytes.read_at(position, bytes)
     }
 }
@@ -405,17 +407,17 @@ fn a_lookup_reads_one_chunk_of_many() {
     let long = long();
     let storage = Counting {
         bytes: &long.trace,
-        read: Cell::new(0),
+        read: AtomicU64::new(0),
     };
     let mut reader = Reader::open(&storage).unwrap();
-    let opened = storage.read.get();
+    let opened = storage.read.load(Ordering::Relaxed);
     reader.locate(Side::Old, long.seen[70_000].0).unwrap().unwrap();
-    let one = storage.read.get() - opened;
+    let one = storage.read.load(Ordering::Relaxed) - opened;
     assert!(one * 2 < long.trace.len() as u64, "{one} of {}", long.trace.len());
     let everywhere: Vec<u64> = long.seen.iter().rev().step_by(7).map(|seen| seen.0).collect();
-    reader.locate_all(Side::Old, &everywhere).unwrap();
+    locate_all(&mut reader, Side::Old, &everywhere).unwrap();
     assert!(
-        storage.read.get() - opened - one <= long.trace.len() as u64,
+        storage.read.load(Ordering::Relaxed) - opened - one <= long.trace.len() as u64,
         "a chunk was read twice"
     );
 }
@@ -434,7 +436,7 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(cut.index(bytes.len() * 4));
-        let storage = Counting { bytes: &bytes, read: Cell::new(0) };
+        let storage = Counting { bytes: &bytes, read: AtomicU64::new(0) };
         for mut reader in [Reader::open(&storage), Reader::scan(&storage)].into_iter().flatten() {
             let chunks = reader.chunks().to_vec();
             for chunk in &chunks {

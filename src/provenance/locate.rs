@@ -1,19 +1,25 @@
 //! Where packets are: positions in the original to positions in the slimmed capture, and the other way.
 //!
 //! Any number of positions in one go, from the command line and from a file or standard input; each chunk of the trace
-//! that holds one is read once. Answers come in the order of the questions.
+//! that holds one is read once, and where there are very many, each processor takes its share of the chunks. Answers
+//! come in the order of the questions.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::{panic, thread};
 
 use serde::Serialize;
 
 use super::show::rule_name;
 use super::{DONE, Error, FAILED, Form, open};
 use crate::report::{Column, count, document, grid};
-use crate::trace::{Located, Side};
+use crate::trace::{self, Located, Reader, Side, Storage};
+
+/// As many positions are worth more threads than one: most of a long trace is unpacked for them.
+const WORTH_THREADS: usize = 1000;
 
 /// One answer for a program.
 #[derive(Serialize)]
@@ -50,7 +56,7 @@ pub(super) fn run(
         let of_side = asked.iter().enumerate().filter(|(_, (asked, _))| *asked == side);
         let (places, positions): (Vec<usize>, Vec<u64>) =
             of_side.map(|(place, (_, position))| (place, *position)).unzip();
-        let located = reader.locate_all(side, &positions)?;
+        let located = locate_all(&mut reader, side, &positions)?;
         for (place, located) in places.into_iter().zip(located) {
             if let Some(slot) = found.get_mut(place) {
                 *slot = located;
@@ -69,6 +75,36 @@ pub(super) fn run(
     } else {
         FAILED
     })
+}
+
+/// The packets at positions in one of the two files, in their order, by several threads where there are many.
+///
+/// # Errors
+/// When the trace cannot be read or is damaged.
+pub fn locate_all<S: Storage + Sync>(
+    reader: &mut Reader<S>,
+    side: Side,
+    positions: &[u64],
+) -> Result<Vec<Option<Located>>, trace::Error> {
+    if positions.len() < WORTH_THREADS {
+        return reader.locate_all(side, positions);
+    }
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let parts: Vec<_> = thread::scope(|scope| {
+        let find = |mut part: Reader<_>| scope.spawn(move || part.locate_all(side, positions));
+        let threads: Vec<_> = reader.divide(processors).map(find).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    });
+    let mut found = vec![None; positions.len()];
+    for part in parts {
+        for (found, located) in found.iter_mut().zip(part?) {
+            *found = found.or(located);
+        }
+    }
+    Ok(found)
 }
 
 /// One position a line; empty lines are passed over.

@@ -20,6 +20,7 @@ use crate::input;
 use crate::report::{printable_text, with_causes};
 use crate::trace::{self, Side};
 use crate::words::Word;
+pub use locate::locate_all;
 
 /// Exit status: everything was answered, or is as it should be.
 pub const DONE: u8 = 0;

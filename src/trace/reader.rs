@@ -41,6 +41,16 @@ impl Storage for &[u8] {
     }
 }
 
+impl<S: Storage> Storage for &S {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_at(&self, position: u64, bytes: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(position, bytes)
+    }
+}
+
 /// A trace that is open.
 pub struct Reader<S> {
     storage: S,
@@ -313,6 +323,21 @@ impl<S: Storage> Reader<S> {
     /// The chunks, in file order.
     pub fn chunks(&self) -> &[Chunk] {
         &self.chunks
+    }
+
+    /// As many readers as `parts`, at most, each of a part of the chunks alone: for as many threads.
+    pub fn divide(&self, parts: usize) -> impl Iterator<Item = Reader<&S>> {
+        let share = self.chunks.len().div_ceil(parts.max(1)).max(1);
+        self.chunks.chunks(share).map(|chunks| Reader {
+            storage: &self.storage,
+            header: self.header.clone(),
+            chunks: chunks.to_vec(),
+            events: Vec::new(),
+            torn: None,
+            block: Vec::new(),
+            raw: Vec::new(),
+            unpacker: Unpacker::default(),
+        })
     }
 
     /// How many packets the trace tells of.
