@@ -154,14 +154,35 @@ fn a_hole_in_the_negotiation_keeps_no_more_than_any_negotiation_has() {
 }
 
 #[test]
-fn a_packet_that_was_not_captured_whole_keeps_no_more_than_any_negotiation_has() {
+fn in_a_key_exchange_that_cannot_be_followed_the_segment_behind_a_hole_stays() {
     let mut tcp = Tcp::to(22);
-    let stream = [
+    let mut packets = vec![
+        tcp.client(b"SSH-2.0-x\n").kept(),
+        tcp.client(&packet(KEXINIT, 1502)[..500]).kept(),
+    ];
+    // It reaches over the packet, whose rest says nothing about later holes.
+    tcp.lose(0, 3000);
+    packets.extend((0..65).map(|_| tcp.client(&noise(1000)).kept()));
+    tcp.lose(0, 500);
+    packets.push(tcp.client(&noise(1000)).kept());
+    packets.push(tcp.client(&noise(1000)).cut(24));
+    play(packets);
+}
+
+/// An identification and two packets.
+fn two_packets() -> Vec<u8> {
+    [
         b"SSH-2.0-x\n".to_vec(),
         packet(KEXINIT, 300),
         packet(KEXINIT, 300),
     ]
-    .concat();
+    .concat()
+}
+
+#[test]
+fn a_packet_that_was_not_captured_whole_keeps_no_more_than_any_negotiation_has() {
+    let mut tcp = Tcp::to(22);
+    let stream = two_packets();
     let mut packets = vec![tcp.client(&stream).snapped(200).kept()];
     packets.extend((0..65).map(|_| tcp.client(&noise(1000)).snapped(200).kept()));
     packets.push(tcp.client(&noise(1000)).snapped(200).cut(24));
@@ -220,12 +241,7 @@ fn an_identification_of_which_the_end_was_not_captured_is_no_beginning() {
 #[test]
 fn a_packet_of_which_the_beginning_was_not_captured_is_not_looked_for_in_the_next_segment() {
     let mut tcp = Tcp::to(22);
-    let stream = [
-        b"SSH-2.0-x\n".to_vec(),
-        packet(KEXINIT, 300),
-        packet(KEXINIT, 300),
-    ]
-    .concat();
+    let stream = two_packets();
     play_with(
         Options::default(),
         254,

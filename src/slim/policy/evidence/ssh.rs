@@ -61,6 +61,8 @@ impl Stream {
     /// It is no longer known where the next packet is.
     pub(super) fn lose(&mut self) {
         self.step = Step::Lost;
+        self.left = 0;
+        self.header = Header::EMPTY;
     }
 
     pub(super) fn is_lost(&self) -> bool {
