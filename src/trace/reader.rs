@@ -129,7 +129,12 @@ impl<S: Storage> Reader<S> {
         let checksum = crc32c::crc32c(&header);
         let header = ciborium::from_reader(header.as_slice())
             .map_err(|_| damaged(at, "header", "is no CBOR map with what belongs there"))?;
-        let reader = Self {
+        Ok((Self::new(storage, header), (checksum, length)))
+    }
+
+    /// A reader that knows of no chunk yet.
+    fn new(storage: S, header: Header) -> Self {
+        Self {
             storage,
             header,
             chunks: Vec::new(),
@@ -138,8 +143,7 @@ impl<S: Storage> Reader<S> {
             block: Vec::new(),
             raw: Vec::new(),
             unpacker: Unpacker::default(),
-        };
-        Ok((reader, (checksum, length)))
+        }
     }
 
     /// The postscript, and where it begins.
@@ -329,14 +333,8 @@ impl<S: Storage> Reader<S> {
     pub fn divide(&self, parts: usize) -> impl Iterator<Item = Reader<&S>> {
         let share = self.chunks.len().div_ceil(parts.max(1)).max(1);
         self.chunks.chunks(share).map(|chunks| Reader {
-            storage: &self.storage,
-            header: self.header.clone(),
             chunks: chunks.to_vec(),
-            events: Vec::new(),
-            torn: None,
-            block: Vec::new(),
-            raw: Vec::new(),
-            unpacker: Unpacker::default(),
+            ..Reader::new(&self.storage, self.header.clone())
         })
     }
 
