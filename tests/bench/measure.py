@@ -106,9 +106,10 @@ def fresh(original, copies, is_cold=False):
     """Gives each of `copies` the bytes of `original`, on the disk, with nothing else beside them."""
 
     def prepare():
+        for directory in {copy.parent for copy in copies}:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
         for copy in copies:
-            copy.parent.mkdir(exist_ok=True)
-            shutil.rmtree(copy.parent / ".slim_markers", ignore_errors=True)
             shutil.copyfile(original, copy)
             with open(copy, "rb") as file:
                 os.fsync(file.fileno())

@@ -45,13 +45,8 @@ class Bench:
     def on_two(self, name, command):
         """A turn on a directory with two captures, which are made anew."""
         pair = self.directory / "pair"
-        make = fresh(self.capture, [pair / "a.pcap", pair / "b.pcap"])
-
-        def prepare():
-            shutil.rmtree(pair, ignore_errors=True)
-            make()
-
-        return Turn(name, [*command, pair], 2 * self.size, prepare)
+        anew = fresh(self.capture, [pair / "a.pcap", pair / "b.pcap"])
+        return Turn(name, [*command, pair], 2 * self.size, anew)
 
 
 def rival(bench):
