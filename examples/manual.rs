@@ -30,11 +30,22 @@ const SLIM: &[Section] = &[
         &[
             (
                 ".slim_markers/NAME",
-                "Beside a capture: it is slimmed, and need not be looked at again until it changes.",
+                "Beside a capture: it is slimmed, what it was before, and what it is since. One that was changed after that is \
+                 reported, and slimmed again only when told so.",
             ),
             (
                 ".slim_markers/NAME.failed",
                 "Beside a capture: why it can never be slimmed.",
+            ),
+            (
+                ".slim_markers/private",
+                "Beside captures: where a slimmed file is written, and where an original waits after it was replaced. Mode 0700, \
+                 owned by the user that slims.",
+            ),
+            (
+                "NAME.conflict",
+                "Beside a capture: a file that lost its name to another while a program wrote to it. It holds what that \
+                 program wrote; compare it with the capture, and keep the one that you want.",
             ),
             (
                 ".slim_markers/NAME.slimtrace",
@@ -94,7 +105,8 @@ const SLIMD: &[Section] = &[
         &[
             (
                 "SIGHUP",
-                "Reads the configuration again, as systemctl reload does. One with mistakes changes nothing.",
+                "Reads the configuration again, as systemctl reload does. One with mistakes changes nothing. A directory that \
+                 was reported as replaced is taken for the one to watch from then on.",
             ),
             (
                 "SIGTERM, SIGINT",
@@ -117,11 +129,22 @@ const SLIMD: &[Section] = &[
             ),
             (
                 ".slim_markers/NAME",
-                "Beside a capture: it is slimmed, and need not be looked at again until it changes.",
+                "Beside a capture: it is slimmed, what it was before, and what it is since. One that was changed after that is \
+                 reported, and slimmed again only when told so.",
             ),
             (
                 ".slim_markers/NAME.failed",
                 "Beside a capture: why it can never be slimmed.",
+            ),
+            (
+                ".slim_markers/private",
+                "Beside captures: where a slimmed file is written, and where an original waits after it was replaced. Mode 0700, \
+                 owned by the user that slims.",
+            ),
+            (
+                "NAME.conflict",
+                "Beside a capture: a file that lost its name to another while a program wrote to it. It holds what that \
+                 program wrote; compare it with the capture, and keep the one that you want.",
             ),
             (
                 ".slim_markers/NAME.slimtrace",

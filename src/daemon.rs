@@ -14,6 +14,7 @@ mod places;
 mod process;
 mod reload;
 mod tell;
+mod trials;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -41,11 +42,14 @@ use looks::Looks;
 use place::Look;
 use places::Places;
 use tell::Told;
+use trials::Trials;
 
 pub use process::{Process, serve};
 
 /// The last part of the grace time, kept for abandoned captures to let go.
 const LETTING_GO: Duration = Duration::from_secs(1);
+/// How long nobody may be let through by the budget before a stopping daemon gives up its captures.
+const STANDSTILL: Duration = Duration::from_secs(2);
 
 /// What stops the daemon.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,8 @@ pub struct Totals {
     pub bytes_in: u64,
     /// And after.
     pub bytes_out: u64,
+    /// Bytes that slimming saved on the disk.
+    pub bytes_saved: u64,
 }
 
 /// Where new settings come from, for as long as the daemon runs.
@@ -127,6 +133,7 @@ struct Daemon {
     shutdown_grace: Duration,
     /// The due captures that are looked at.
     looks: Looks,
+    trials: Trials,
     /// The captures that workers have.
     running: HashMap<PathBuf, Running>,
     /// New settings on their way.
@@ -156,6 +163,7 @@ impl Daemon {
             budget,
             shutdown_grace: settings.daemon.shutdown_grace,
             looks: Looks::default(),
+            trials: Trials::default(),
             running: HashMap::new(),
             loading: None,
             second_chances: once.then(HashSet::new),
@@ -190,6 +198,7 @@ impl Daemon {
         }
         loop {
             self.look_at_next();
+            self.trials.begin();
             if self.second_chances.is_some() && self.is_idle() && self.places.is_quiet() {
                 return Ok(());
             }
@@ -204,6 +213,7 @@ impl Daemon {
                     self.finished(&outcome);
                 },
                 (candidate, look) = self.looks.ended() => self.looked(candidate, look),
+                () = self.trials.ended() => {}
                 rang = alarm.rings_at(next_due) => self.rang(rang.map_err(clock)?),
                 Some(()) = reload.asked.recv(), if self.loading.is_none() => self.reload(&reload.load),
                 loaded = reload::loaded(&mut self.loading) => self.reloaded(loaded),
@@ -234,6 +244,7 @@ impl Daemon {
         let now = SystemTime::now();
         if sighting.whole {
             debug!("{}: {} captures", place.root().display(), sighting.found.len());
+            self.trials.want(sighting.watch, &place);
             let there: HashSet<&Path> = sighting
                 .found
                 .iter()
@@ -302,7 +313,9 @@ impl Daemon {
             Err(error) => {
                 let capture = self.path_of(&candidate);
                 self.told.unseen(&capture, &error);
-                self.put_back(&candidate);
+                if !self.put_back(&candidate) {
+                    self.totals.failed += 1;
+                }
             }
         }
     }
@@ -312,7 +325,7 @@ impl Daemon {
             return;
         };
         let pulse = self.pool.start(Order {
-            root: place.root().to_path_buf(),
+            root: Arc::clone(&place.root),
             relative: candidate.relative.clone(),
             options: Arc::clone(&place.options),
             progress: Arc::default(),
@@ -343,13 +356,16 @@ impl Daemon {
         }
     }
 
-    fn put_back(&mut self, candidate: &Candidate) {
+    /// Has a capture tried again later; gives whether it is.
+    fn put_back(&mut self, candidate: &Candidate) -> bool {
         let now = SystemTime::now();
-        if self.may_try_again(candidate) {
+        let is_tried_again = self.may_try_again(candidate);
+        if is_tried_again {
             self.queue.back_off(candidate, now);
         } else {
             self.queue.done(candidate, now);
         }
+        is_tried_again
     }
 
     fn path_of(&self, candidate: &Candidate) -> PathBuf {
@@ -374,12 +390,14 @@ impl Daemon {
     }
 
     /// Lets running captures finish; those that cannot within the grace time are abandoned, so that all have let go
-    /// when it ends.
+    /// when it ends. Where the budget lets nobody through, waiting would gain nothing.
     async fn drain(&mut self, requests: &mut Requests) {
         let grace = self.shutdown_grace;
         self.tell_stopping(grace);
+        self.pool.stop_lingering();
         let end = Instant::now() + grace;
         let (mut deadline, mut is_abandoned) = (end - LETTING_GO.min(grace / 2), false);
+        let (mut next_check, mut let_through) = (Instant::now() + STANDSTILL, self.budget.let_through());
         while !self.running.is_empty() {
             self.run_errands();
             let next_errand = self.next_errand();
@@ -390,6 +408,15 @@ impl Daemon {
                 },
                 Some(reply) = requests.recv() => self.answer(reply),
                 () = at(next_errand) => {}
+                () = sleep_until(next_check), if !is_abandoned => {
+                    next_check += STANDSTILL;
+                    let before = std::mem::replace(&mut let_through, self.budget.let_through());
+                    if before == let_through && self.budget.held_back() > 0 {
+                        info!("running captures are held back by the budget; abandoned, they are due at the next start");
+                        self.pool.abandon();
+                        (deadline, is_abandoned) = (end, true);
+                    }
+                }
                 () = sleep_until(deadline) => {
                     if is_abandoned {
                         warn!("{} captures have not let go in time", self.running.len());
@@ -411,25 +438,28 @@ impl Totals {
                 self.slimmed += 1;
                 self.bytes_in += figures.bytes_in;
                 self.bytes_out += figures.bytes_out;
+                self.bytes_saved += figures.saved();
             }
             Status::Skipped(_) => self.skipped += 1,
             Status::Failed(_) => self.failed += 1,
         }
-    }
-
-    /// Bytes that slimming saved.
-    #[must_use]
-    pub fn bytes_saved(&self) -> u64 {
-        self.bytes_in.saturating_sub(self.bytes_out)
     }
 }
 
 /// Whether trying again later can help, without a change to the capture.
 fn is_passing(status: &Status) -> bool {
     match status {
-        Status::Skipped(Skip::Busy | Skip::Changed | Skip::Stopped) => true,
+        Status::Skipped(Skip::Busy | Skip::Writer(_) | Skip::Changed | Skip::Stopped) => true,
         Status::Failed(failure) => !failure.permanent,
-        Status::Slimmed | Status::Skipped(Skip::Marked | Skip::MarkedFailed(_) | Skip::HardLinks(_)) => false,
+        Status::Slimmed
+        | Status::Skipped(
+            Skip::Marked
+            | Skip::ChangedSinceSlimmed
+            | Skip::MarkedFailed(_)
+            | Skip::HardLinks(_)
+            | Skip::Unguarded(_)
+            | Skip::Obstacle(_),
+        ) => false,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The capture as it lies on disk: opened without following links, guarded by a lease, mapped or read.
 //!
-//! Here and below is all unsafe code: leases and their announcement have no safe interface, and a mapping is only as
-//! safe as the file under it is still. A mapping is made only under a read lease (fcntl(2), `F_SETLEASE`): while it is
+//! Here and in `lease` is all unsafe code: a mapping is only as safe as the file under it is still. A mapping is made only under a read lease (fcntl(2), `F_SETLEASE`): while it is
 //! held the kernel stops whoever wants to open the file for writing or to truncate it, and we are asked at every step
 //! whether it still is. So nobody can shorten the file under the mapping and no access can end in SIGBUS; pages are
 //! brought in by `MADV_POPULATE_READ`, which reports a failing disk as an error. Without a lease the capture is read
@@ -9,13 +8,10 @@
 
 #![allow(unsafe_code)]
 
-mod breaks;
-
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,7 +22,9 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use crate::budget::Budget;
 use crate::capture::{Bytes, ReadError};
 use crate::commit::disk::{Attributes, Directory, Identity};
+use crate::commit::file_system::FileSystem;
 use crate::digest::Digester;
+use crate::lease::{Lease, Refused};
 
 /// How many bytes are brought in at a time.
 const STEP: usize = 1 << 19;
@@ -107,20 +105,26 @@ impl Capture {
     /// # Errors
     /// [`Error::Busy`] where somebody has it open for writing.
     pub fn lease(self) -> Result<Leased, Error> {
-        let listener = breaks::listener();
-        // SAFETY: F_SETLEASE takes an integer and touches no memory of ours; the descriptor is open.
-        let refused = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) } != 0;
-        if refused && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
-            return Err(Error::Busy);
-        }
-        if let (Some(listener), false) = (listener, refused) {
-            breaks::announce(self.file.as_fd(), listener);
-        }
-        // Any other refusal: no leases on this file system, or neither owner nor CAP_LEASE.
-        Ok(Leased {
-            capture: self,
-            held: !refused,
-        })
+        let lease = match Lease::take(&self.file) {
+            Ok(lease) => guarding(lease, &self.file),
+            Err(Refused::Busy) => return Err(Error::Busy),
+            Err(Refused::Unavailable(error)) => Err(error),
+        };
+        Ok(Leased { capture: self, lease })
+    }
+
+    /// The open file.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
+/// The lease, unless there may be writers that it does not keep out: a mapping under such a one could end in SIGBUS.
+fn guarding(lease: Lease, file: &File) -> io::Result<Lease> {
+    match FileSystem::of(file)?.with_unseen_writers() {
+        Some(name) => Err(io::Error::other(format!("writers on {name} may not be seen"))),
+        None => Ok(lease),
     }
 }
 
@@ -170,31 +174,33 @@ impl Residence {
 pub struct Leased {
     /// The capture.
     pub capture: Capture,
-    held: bool,
+    /// Why there is none: not every file system has leases, and not everybody may take one.
+    lease: io::Result<Lease>,
 }
 
 impl Leased {
-    /// Whether there is a lease: not every file system has them, and not everybody may take one.
+    /// Whether there is a lease.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held
+        self.lease.is_ok()
+    }
+
+    /// Why there is no lease.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&io::Error> {
+        self.lease.as_ref().err()
     }
 
     /// Gives the lease back, and the capture.
     #[must_use]
     pub fn release(self) -> Capture {
-        if self.held {
-            // SAFETY: as when it was taken. No mapping can be left, since it would borrow `self`.
-            unsafe { libc::fcntl(self.capture.file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
-        }
         self.capture
     }
 
-    /// Whether nobody has asked to write. Always so where there is no lease.
+    /// Whether no process has asked to write. Always so where there is no lease.
     #[must_use]
     pub fn undisturbed(&self) -> bool {
-        // SAFETY: F_GETLEASE takes no argument and touches no memory of ours; the descriptor is open.
-        !self.held || unsafe { libc::fcntl(self.capture.file.as_raw_fd(), libc::F_GETLEASE) } == libc::F_RDLCK
+        self.lease.as_ref().map_or(true, Lease::is_whole)
     }
 }
 
@@ -303,7 +309,7 @@ impl<'a> Source<'a> {
         position: u64,
     ) -> Self {
         let size = gate.leased.capture.identity.size;
-        let mapping = if mapped && gate.leased.held {
+        let mapping = if mapped && gate.leased.lease.is_ok() {
             map(gate.leased)
         } else {
             None

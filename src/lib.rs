@@ -28,12 +28,16 @@
 //! | [`config`] | settings: read, merge drop-ins, validate |
 //! | [`daemon`] | the loop: candidates in, due captures out to the pool, drain with a deadline |
 //! | [`digest`] | digests of whole files \[pure\] |
+//! | [`entry`] | one name in a directory that is held open, for files that an operator names for output |
 //! | [`explain`] | what slimming would cut and why, as a table, JSON or a page; writes to no capture |
 //! | [`input`] | the capture on disk: opened without links, leased, mapped or read |
 //! | [`job`] | one capture end to end; the only file that joins input, slim, commit and report |
 //! | [`journal`] | where log events go, and the kinds of them that the message catalog explains |
+//! | [`lease`] | how the kernel keeps writers out of a file, and says that one is waiting |
+//! | [`limits`] | the limits of the process: taken as far as they go, errors behind that |
 //! | [`malcolm`] | which directories are Malcolm's, why some must not be slimmed, what an installation says of itself |
 //! | [`oneshot`] | given paths, through the same pool, to a printed report |
+//! | [`place`] | what a directory allows that captures lie in: the command check-place |
 //! | [`pool`] | the throttled task pool |
 //! | [`provenance`] | what traces and markers tell: the commands trace and verify |
 //! | [`queue`] | which candidates are due, and when the next one will be \[pure\] |
@@ -44,6 +48,7 @@
 //! | [`slim`] | the core: dissectors, policies, rewriting, verification \[pure\] |
 //! | [`status`] | what the daemon is doing: a snapshot, over a socket, as a table, JSON or metrics |
 //! | [`stream`] | live recording: packets through a pipe, recorded slimmed and forwarded unchanged |
+//! | [`threads`] | threads and event loops where the system gives them, errors where not |
 //! | [`trace`] | the slim trace: what was cut from a capture, and where each packet went \[pure\] |
 //! | [`unit`](mod@unit) | the drop-in by which systemd lets the daemon reach its directories |
 //! | [`watch`] | file system events and scans become candidates |
@@ -57,12 +62,16 @@ pub mod commit;
 pub mod config;
 pub mod daemon;
 pub mod digest;
+pub mod entry;
 pub mod explain;
 pub mod input;
 pub mod job;
 pub mod journal;
+pub mod lease;
+pub mod limits;
 pub mod malcolm;
 pub mod oneshot;
+pub mod place;
 pub mod pool;
 pub mod provenance;
 pub mod queue;
@@ -73,6 +82,7 @@ pub mod service;
 pub mod slim;
 pub mod status;
 pub mod stream;
+pub mod threads;
 pub mod trace;
 pub mod unit;
 pub mod watch;

@@ -1,10 +1,10 @@
 //! `pcap-slim restore`: a slimmed capture becomes a new one with full-length packets, for programs that insist on them.
 //!
 //! Apart from slimming because nothing is replaced: the slimmed capture is read and stays as it is, and what is written
-//! is a new file or standard output, in the same container and without compression. What happens to a packet is in `slim/restore.rs`. A file that
-//! could not be finished is removed.
+//! is a new file or standard output, in the same container and without compression. What happens to a packet is in
+//! `slim/restore.rs`. A file that could not be finished is removed, unless another has taken its name.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::capture::compression::{Limit, Plain};
 use crate::capture::span::{PacketReader, Piece};
 use crate::capture::{self, Bytes, ReadError, Reader, Secrets};
+use crate::entry::Entry;
 use crate::oneshot::{DONE, FAILED, USAGE, tell};
 use crate::report::{printable, with_causes};
 use crate::slim::restore;
@@ -20,6 +21,8 @@ use crate::slim::restore;
 const PIECE: usize = 1 << 20;
 /// How many bytes of slimmed records are restored at a time.
 const PART: usize = 1 << 12;
+/// The mode of what is made, less the umask.
+const MODE: u32 = 0o666;
 /// How far a compressed capture may expand: as `pcap-slim` has it where nothing else is said.
 const LIMIT: Limit = Limit {
     ratio: 1000,
@@ -94,14 +97,15 @@ fn written<R: PacketReader>(reader: R, request: &Request) -> Result<Summary, Err
         return copy(reader, out, &request.capture, Path::new("standard output"));
     };
     let made = |error| Error::Make(printable(path), error);
-    let out = File::create_new(path).map_err(made)?;
+    let entry = Entry::open(path).map_err(made)?;
+    let out = entry.create(MODE).map_err(made)?;
     let done = copy(reader, &out, &request.capture, path).and_then(|summary| {
         out.sync_all()
             .map_err(|error| Error::Write(printable(path), error))?;
         Ok(summary)
     });
     if done.is_err() {
-        let _ = fs::remove_file(path);
+        let _ = entry.remove_own(&out);
     }
     done
 }
@@ -132,7 +136,7 @@ fn copy<R: PacketReader>(
                     }
                 }
             }
-            Piece::Head(head) | Piece::Tail(head) => head.append(&mut gathered),
+            Piece::Head(head) | Piece::Tail(head) | Piece::Zeros(head) => head.append(&mut gathered),
         }
     }
     out.write_all(&gathered).map_err(unwritable)?;

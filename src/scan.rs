@@ -1,12 +1,12 @@
 //! Which files below a directory are captures, and a look at all of them or at one.
 //!
-//! Apart from watching, because the one-shot command scans without it. Symbolic links are never followed below the
-//! given directory (which may itself be one), and marker directories and staging files are never taken: what this
-//! program writes must not become work for it. A link that is put in place of a directory during a scan is left to
-//! `input`, which opens captures without following links.
+//! Apart from watching, because the one-shot command scans without it. Everything is reached from the open directory, so
+//! that no symbolic link below it is followed, also not one that is put in a directory's place during a scan. Marker
+//! directories and staging files are never taken: what this program writes must not become work for it.
 
-use std::fs::{self, DirEntry};
-use std::io::{self, ErrorKind};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::capture::{self, pcap};
-use crate::commit::disk::Directory;
+use crate::commit::directory::{Directory, Identity, Kind, is_gone, join};
 use crate::commit::{STAGING_SUFFIX, marker};
 
 /// How much of a capture's end is read to find its last packet, in bytes: several of the largest frames there are.
@@ -86,19 +86,16 @@ impl Selection {
 ///
 /// # Errors
 /// When `root` itself cannot be read.
-pub fn scan(root: &Path, selection: &Selection) -> io::Result<(Vec<Found>, Unread)> {
+pub fn scan(root: &Directory, selection: &Selection) -> io::Result<(Vec<Found>, Unread)> {
     let (mut found, mut unread) = (Vec::new(), Vec::new());
     let broken = walk(root, selection, |met| {
-        if let Met::File(relative, entry) = met
+        if let Met::File(relative, directory, name) = met
             && selection.takes(&relative)
         {
-            match entry
-                .metadata()
-                .and_then(|metadata| Found::new(relative, &metadata))
-            {
-                Ok(Some(capture)) => found.push(capture),
-                Ok(None) => {}
-                Err(error) => soften(&mut unread, entry.path(), error),
+            match directory.status(name) {
+                Ok((Kind::File, identity)) => found.push(Found::new(relative, &identity)),
+                Ok(_) => {}
+                Err(error) => soften(&mut unread, directory.path().join(name), error),
             }
         }
     })?;
@@ -106,40 +103,65 @@ pub fn scan(root: &Path, selection: &Selection) -> io::Result<(Vec<Found>, Unrea
     Ok((found, unread))
 }
 
-/// `root` and, where the selection is recursive, every directory below it save marker directories.
+/// The paths below `root` of itself, which is empty, and, where the selection is recursive, of every directory below it
+/// save marker directories.
 ///
 /// # Errors
 /// When `root` itself cannot be read; what cannot be read below it is left out.
-pub fn directories(root: &Path, selection: &Selection) -> io::Result<Vec<PathBuf>> {
-    let mut directories = vec![root.to_path_buf()];
-    if !selection.recursive {
-        return fs::read_dir(root).map(|_| directories);
+pub fn directories(root: &Directory, selection: &Selection) -> io::Result<Vec<PathBuf>> {
+    let mut directories = vec![PathBuf::new()];
+    if selection.recursive {
+        walk(root, selection, |met| {
+            if let Met::Directory(relative) = met {
+                directories.push(relative);
+            }
+        })?;
     }
-    walk(root, selection, |met| {
-        if let Met::Directory(relative) = met {
-            directories.push(root.join(relative));
-        }
-    })?;
     Ok(directories)
 }
 
-/// The regular file of this name, whatever the selection; `None` when there is none.
+/// The same by the path of a directory, as whole paths; links on the way to it are followed.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn directories_at(path: &Path, selection: &Selection) -> io::Result<Vec<PathBuf>> {
+    let below = directories(&Directory::open(path)?, selection)?;
+    Ok(below.into_iter().map(|relative| join(path, &relative)).collect())
+}
+
+/// What is at a path below a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A regular file, whatever the selection.
+    File(Found),
+    /// A directory.
+    Directory,
+    /// Nothing, or something else.
+    Nothing,
+}
+
+/// What is at `relative` below `root`.
 ///
 /// # Errors
 /// When it cannot be looked at.
-pub fn look(root: &Path, relative: &Path) -> io::Result<Option<Found>> {
-    match fs::symlink_metadata(root.join(relative)) {
-        Ok(metadata) => Found::new(relative.to_path_buf(), &metadata),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+pub fn look(root: &Directory, relative: &Path) -> io::Result<Seen> {
+    let status = root
+        .parent_of(relative)
+        .and_then(|(directory, name)| directory.status(name));
+    match status {
+        Ok((Kind::File, identity)) => Ok(Seen::File(Found::new(relative.to_path_buf(), &identity))),
+        Ok((Kind::Directory, _)) => Ok(Seen::Directory),
+        Ok((Kind::Other, _)) => Ok(Seen::Nothing),
+        Err(error) if is_gone(&error) => Ok(Seen::Nothing),
         Err(error) => Err(error),
     }
 }
 
 /// When the last packet of a capture was captured, if its end can be made sense of. Costs two short reads.
 #[must_use]
-pub fn last_packet(root: &Path, relative: &Path) -> Option<SystemTime> {
-    let directory = Directory::open(root).ok()?.below(relative.parent()?).ok()?;
-    let file = directory.open_file(relative.file_name()?).ok()?;
+pub fn last_packet(root: &Directory, relative: &Path) -> Option<SystemTime> {
+    let (directory, name) = root.parent_of(relative).ok()?;
+    let file = directory.open_file(name).ok()?;
     let size = file.metadata().ok().filter(fs::Metadata::is_file)?.len();
     let read = |from: u64, to: u64| {
         let mut bytes = vec![0; usize::try_from(to.checked_sub(from)?).ok()?];
@@ -156,49 +178,43 @@ pub fn last_packet(root: &Path, relative: &Path) -> Option<SystemTime> {
 }
 
 impl Found {
-    fn new(relative: PathBuf, metadata: &fs::Metadata) -> io::Result<Option<Self>> {
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        Ok(Some(Self {
+    fn new(relative: PathBuf, identity: &Identity) -> Self {
+        Self {
             relative,
-            size: metadata.len(),
-            modified: metadata.modified()?,
-        }))
+            size: identity.size,
+            modified: identity.modified_time(),
+        }
     }
 }
 
 enum Met<'a> {
     Directory(PathBuf),
-    File(PathBuf, &'a DirEntry),
+    File(PathBuf, &'a Directory, &'a OsStr),
 }
 
-fn walk(root: &Path, selection: &Selection, mut meet: impl FnMut(Met)) -> io::Result<Unread> {
+/// Each directory is opened below `root`, so that one which becomes a link during the walk is not entered.
+fn walk(root: &Directory, selection: &Selection, mut meet: impl FnMut(Met)) -> io::Result<Unread> {
     let mut unread = Vec::new();
     let mut unvisited = vec![PathBuf::new()];
     while let Some(below) = unvisited.pop() {
-        let directory = root.join(&below);
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if below.as_os_str().is_empty() => return Err(error),
-            Err(error) => {
-                soften(&mut unread, directory, error);
-                continue;
-            }
-        };
-        for entry in entries {
-            match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
-                Ok((kind, entry)) if kind.is_file() => meet(Met::File(below.join(entry.file_name()), &entry)),
-                Ok((kind, entry)) if kind.is_dir() => {
-                    let relative = below.join(entry.file_name());
+        let read = root.below(&below).and_then(|directory| {
+            directory.each_name(|name, kind| match kind {
+                Ok(Kind::File) => meet(Met::File(below.join(name), &directory, name)),
+                Ok(Kind::Directory) => {
+                    let relative = below.join(name);
                     if selection.enters(&relative) {
                         unvisited.push(relative.clone());
                         meet(Met::Directory(relative));
                     }
                 }
-                Ok(_) => {}
-                Err(error) => soften(&mut unread, directory.clone(), error),
-            }
+                Ok(Kind::Other) => {}
+                Err(error) => soften(&mut unread, directory.path().join(name), error),
+            })
+        });
+        match read {
+            Err(error) if below.as_os_str().is_empty() => return Err(error),
+            Err(error) => soften(&mut unread, root.path().join(&below), error),
+            Ok(()) => {}
         }
     }
     Ok(unread)
@@ -210,7 +226,7 @@ fn is_below_markers(relative: &Path) -> bool {
 
 /// What has vanished needs no report.
 fn soften(unread: &mut Unread, path: PathBuf, error: io::Error) {
-    if error.kind() != ErrorKind::NotFound {
+    if !is_gone(&error) {
         unread.push((path, error));
     }
 }

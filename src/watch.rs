@@ -2,18 +2,18 @@
 //!
 //! One [`Directory`] has one inotify instance, so that an overflow concerns it alone, and one task, so that a hung
 //! file system holds up no other. Every scan also attaches the watches again (which costs little and changes nothing
-//! where they hold), always before it reads the directories: nothing falls between. A directory that cannot be read
-//! is waited for, by its parent's events and by the next rescan. When a capture is due, and whether it is marked, is
-//! not judged here.
+//! where they hold), always before it reads the directories: nothing falls between. A directory that cannot be read,
+//! or that is not the one that was there first, is waited for, by its parent's events and by the next rescan. When a
+//! capture is due, and whether it is marked, is not judged here.
 
 mod marks;
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -21,10 +21,12 @@ use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use crate::commit::directory::{Directory as Opened, join};
+use crate::commit::root::{self, Root};
 use crate::report::event;
-use crate::scan::{self, Found, Selection};
+use crate::scan::{self, Found, Seen, Selection};
 use marks::{Marked, Marks};
 
 /// The longest rest after a scan; what happens meanwhile is marked and looked at afterwards.
@@ -55,23 +57,27 @@ pub enum State {
     Watched,
     /// It cannot be read, for this reason, and is waited for.
     Missing(String),
+    /// Something else is in its place, as this says, and is left alone.
+    Replaced(String),
     /// Its events are not heard, for this reason.
     RescansOnly(String),
 }
 
 /// Done on a blocking thread before each scan of a directory.
-pub type BeforeScan = fn(&Path, &Selection);
+pub type BeforeScan = fn(&Opened, &Selection);
 
 /// A watched directory.
 #[derive(Debug)]
 pub struct Directory {
     watch: usize,
-    root: PathBuf,
+    root: Arc<Root>,
+    /// The root's path as notify names it.
+    path: PathBuf,
     selection: Selection,
     before_scan: BeforeScan,
     marks: Arc<Marks>,
     watcher: Option<RecommendedWatcher>,
-    /// Device and inode of what was watched last under the directory's name.
+    /// Device and inode of the directory that events are heard of; `None`: of its parent.
     attached: Option<(u64, u64)>,
     told: Told,
 }
@@ -79,21 +85,29 @@ pub struct Directory {
 /// What the log was told last, so that it is told once.
 #[derive(Debug, Default)]
 struct Told {
-    missing: bool,
+    lost: Option<Lost>,
     deaf: bool,
     unread: usize,
+}
+
+/// Why a directory is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    Missing,
+    Replaced,
 }
 
 impl Directory {
     /// The directory of watch number `watch`, which need not exist.
     #[must_use]
-    pub fn new(watch: usize, root: &Path, selection: Selection, before_scan: BeforeScan) -> Self {
+    pub fn new(watch: usize, root: &Arc<Root>, selection: Selection, before_scan: BeforeScan) -> Self {
         // notify names files by absolute paths.
-        let root = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
-        let marks = Arc::new(Marks::new(root.clone(), selection.clone()));
+        let path = std::path::absolute(root.path()).unwrap_or_else(|_| root.path().to_path_buf());
+        let marks = Arc::new(Marks::new(path.clone(), selection.clone()));
         Self {
             watch,
-            root,
+            root: Arc::clone(root),
+            path,
             selection,
             before_scan,
             marks,
@@ -113,49 +127,51 @@ impl Directory {
         }
     }
 
-    /// Everything that is there; nothing is said about it when the directory cannot be read.
+    /// Everything that is there; nothing is said about it when the directory cannot be read or is another one.
     fn scan(&mut self, deaf: Option<&notify::Error>) -> Sighting {
-        (self.before_scan)(&self.root, &self.selection);
-        match scan::scan(&self.root, &self.selection) {
+        let scanned = self.root.open().and_then(|root| {
+            (self.before_scan)(&root, &self.selection);
+            Ok(scan::scan(&root, &self.selection)?)
+        });
+        let (found, whole, state) = match scanned {
             Ok((found, unread)) => {
                 self.tell_unread(&unread, "below cannot be read");
                 self.tell_present(deaf);
                 let rescans_only = |error| State::RescansOnly(why_deaf(error));
-                Sighting {
-                    watch: self.watch,
-                    found,
-                    gone: Vec::new(),
-                    whole: true,
-                    state: Some(deaf.map_or(State::Watched, rescans_only)),
-                }
+                (found, true, deaf.map_or(State::Watched, rescans_only))
             }
-            Err(error) => {
-                self.tell_missing(&error);
-                Sighting {
-                    watch: self.watch,
-                    found: Vec::new(),
-                    gone: Vec::new(),
-                    whole: false,
-                    state: Some(State::Missing(error.to_string())),
-                }
-            }
+            Err(error) => (Vec::new(), false, self.tell_lost(&error)),
+        };
+        Sighting {
+            watch: self.watch,
+            found,
+            gone: Vec::new(),
+            whole,
+            state: Some(state),
         }
     }
 
     fn look_at(&mut self, names: HashSet<PathBuf>) -> Sighting {
         let (mut found, mut gone, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-        for name in names {
-            match scan::look(&self.root, &name) {
-                Ok(Some(capture)) if self.selection.takes(&name) => found.push(capture),
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    if self.selection.enters(&name) && is_directory(&self.root.join(&name)) {
-                        self.marks.note_whole();
+        match self.root.open() {
+            Ok(root) => {
+                for name in names {
+                    match scan::look(&root, &name) {
+                        Ok(Seen::File(capture)) if self.selection.takes(&name) => found.push(capture),
+                        Ok(Seen::File(_)) => {}
+                        Ok(Seen::Directory) => {
+                            if self.selection.enters(&name) {
+                                self.marks.note_whole();
+                            }
+                            gone.push(name);
+                        }
+                        Ok(Seen::Nothing) => gone.push(name),
+                        Err(error) => unread.push((self.path.join(&name), error)),
                     }
-                    gone.push(name);
                 }
-                Err(error) => unread.push((self.root.join(&name), error)),
             }
+            // A look at all of it finds out and tells why.
+            Err(_) => self.marks.note_whole(),
         }
         if !unread.is_empty() {
             self.tell_unread(&unread, "below cannot be looked at");
@@ -169,48 +185,43 @@ impl Directory {
         }
     }
 
-    /// Watches the directory, where recursive every directory below it, or else its parent for its return.
+    /// Watches the directory, where recursive every directory below it, or else its parent for its return. Events only
+    /// say where to look, so it does not matter that they are asked for by path.
     fn attach(&mut self) -> notify::Result<()> {
-        let is_missing = fs::read_dir(&self.root).is_err();
-        let there = fs::metadata(&self.root).ok().map(|it| (it.dev(), it.ino()));
-        if is_missing != self.told.missing || there != self.attached {
+        let opened = self.root.open().ok();
+        let there = opened.as_ref().map(Opened::inode);
+        if there != self.attached {
             // The old watcher holds the parent, or a directory that was moved away, unmounted or mounted over.
             self.watcher = None;
         }
-        self.tell_replaced(there);
         self.attached = there;
         let watcher = match &mut self.watcher {
             Some(watcher) => watcher,
-            none => {
-                let marks = Arc::clone(&self.marks);
-                none.insert(notify::recommended_watcher(move |event| marks.note(event))?)
-            }
+            none => none.insert(start_watcher(&self.marks)?),
         };
-        if !is_missing {
-            return attach_below(watcher, &self.root, &self.selection);
-        }
-        if let Some(parent) = self.root.parent() {
-            watcher.watch(parent, RecursiveMode::NonRecursive)?;
-        }
-        if fs::read_dir(&self.root).is_ok() {
-            // It came between the two.
+        let attached = match (&opened, self.path.parent()) {
+            (Some(root), _) => attach_below(watcher, &self.path, root, &self.selection),
+            (None, Some(parent)) => watcher.watch(parent, RecursiveMode::NonRecursive),
+            (None, None) => Ok(()),
+        };
+        if self.root.open().is_ok() != opened.is_some() {
+            // It came or went between the two.
             self.marks.note_whole();
         }
-        Ok(())
+        attached
     }
 
     fn tell_present(&mut self, deaf: Option<&notify::Error>) {
-        if self.told.missing {
-            event::directory_back(&self.root);
+        if self.told.lost.take().is_some() {
+            event::directory_back(&self.path);
         }
         match deaf {
             Some(error) if !self.told.deaf => {
-                event::watching_degraded(&self.root, why_deaf(error));
+                event::watching_degraded(&self.path, why_deaf(error));
             }
-            None if self.told.deaf => info!("{}: changes are heard again", self.root.display()),
+            None if self.told.deaf => info!("{}: changes are heard again", self.path.display()),
             _ => {}
         }
-        self.told.missing = false;
         self.told.deaf = deaf.is_some();
     }
 
@@ -221,30 +232,39 @@ impl Directory {
                 warn!("{}: cannot be read: {error}", path.display());
             }
             if let more @ 1.. = unread.len().saturating_sub(TOLD) {
-                warn!("{}: {more} more {what}", self.root.display());
+                warn!("{}: {more} more {what}", self.path.display());
             }
         }
         self.told.unread = unread.len();
     }
 
-    /// A file system that is gone from under its mount point leaves an empty directory, which is no error to anybody
-    /// else.
-    fn tell_replaced(&self, there: Option<(u64, u64)>) {
-        if let (Some(before), Some(now)) = (self.attached, there)
-            && before.0 != now.0
-        {
-            error!(
-                "{}: lies on another file system than before; if one was unmounted it is waited for",
-                self.root.display()
-            );
+    /// Why the directory is not followed. A file system that is gone from under its mount point leaves another, empty
+    /// directory.
+    fn tell_lost(&mut self, error: &root::Error) -> State {
+        let why = match error {
+            root::Error::Replaced { .. } => format!("{error}; reload to watch it"),
+            _ => error.to_string(),
+        };
+        let lost = if error.is_replaced() {
+            Lost::Replaced
+        } else {
+            Lost::Missing
+        };
+        let is_told = self.told.lost.replace(lost) == Some(lost);
+        match lost {
+            Lost::Missing => {
+                if !is_told {
+                    event::directory_missing(&self.path, error);
+                }
+                State::Missing(why)
+            }
+            Lost::Replaced => {
+                if !is_told {
+                    event::directory_replaced(&self.path, &why);
+                }
+                State::Replaced(why)
+            }
         }
-    }
-
-    fn tell_missing(&mut self, error: &io::Error) {
-        if !self.told.missing {
-            event::directory_missing(&self.root, error);
-        }
-        self.told.missing = true;
     }
 }
 
@@ -298,8 +318,32 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
+/// A watcher that marks what happens.
+fn start_watcher(marks: &Arc<Marks>) -> notify::Result<RecommendedWatcher> {
+    let no_thread = || notify::Error::generic("cannot start a thread; see ulimit -u, pids.max and TasksMax");
+    // notify ignores that its thread cannot be created, and panics when the watcher is used. One is tried beforehand.
+    let tried = thread::Builder::new().spawn(|| {}).map_err(|_| no_thread())?;
+    // An empty closure does not panic.
+    let _ = tried.join();
+    // The handler is dropped together with the thread that could not be created.
+    let handler = Arc::new(Arc::clone(marks));
+    let is_alive = Arc::downgrade(&handler);
+    let watcher = notify::recommended_watcher(move |event| handler.note(event))?;
+    if is_alive.strong_count() == 0 {
+        // Dropping it would panic.
+        std::mem::forget(watcher);
+        return Err(no_thread());
+    }
+    Ok(watcher)
+}
+
 /// Watches each directory by itself: notify's own recursion ends at the first unreadable one and watches markers.
-fn attach_below(watcher: &mut RecommendedWatcher, root: &Path, selection: &Selection) -> notify::Result<()> {
+fn attach_below(
+    watcher: &mut RecommendedWatcher,
+    path: &Path,
+    root: &Opened,
+    selection: &Selection,
+) -> notify::Result<()> {
     let mut tried = HashSet::new();
     let mut refused = None;
     loop {
@@ -310,7 +354,7 @@ fn attach_below(watcher: &mut RecommendedWatcher, root: &Path, selection: &Selec
             return refused.map_or(Ok(()), Err);
         }
         for directory in new {
-            match watcher.watch(&directory, RecursiveMode::NonRecursive) {
+            match watcher.watch(&join(path, &directory), RecursiveMode::NonRecursive) {
                 Err(error) if !matches!(error.kind, ErrorKind::PathNotFound) => refused = Some(error),
                 _ => {}
             }
@@ -335,10 +379,7 @@ fn why_deaf(error: &notify::Error) -> String {
 
 /// EMFILE from `inotify_init`(2) means the instances of the user, or the descriptors of the process.
 fn is_out_of_instances(error: &io::Error) -> bool {
-    // A descriptor can be had, so those are not what is lacking.
-    error.raw_os_error() == Some(Errno::EMFILE as i32) && fs::File::open("/dev/null").is_ok()
-}
-
-fn is_directory(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+    // As many descriptors as a watcher takes can be had, so those are not what is lacking.
+    let descriptors: Vec<_> = (0..4).map(|_| fs::File::open("/dev/null")).collect();
+    error.raw_os_error() == Some(Errno::EMFILE as i32) && descriptors.iter().all(Result::is_ok)
 }

@@ -9,17 +9,19 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pcap_slim::budget::{Budget, Limits};
-use pcap_slim::commit::disk::RealDisk;
+use pcap_slim::commit::disk::{Directory, RealDisk};
+use pcap_slim::commit::root::Root;
 use pcap_slim::job::{self, HardLinks, IoMode, Options, Secrets, Staging};
 use pcap_slim::report::{Note, Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
-use support::{options, order, slim_bytes, staging_files, tls_capture};
+use support::{capture_of, options, order, slim_bytes, staging_files, tcp_frame, tls_capture};
 
 const NAME: &str = "a.pcap";
 
@@ -40,10 +42,7 @@ fn run(directory: &Path, options: Options) -> Outcome {
 
 /// Whether this file system has leases; without them the tests about them prove nothing.
 fn has_leases(directory: &Path) -> bool {
-    let capture = pcap_slim::input::Capture::open(
-        &pcap_slim::commit::disk::Directory::open(directory).unwrap(),
-        NAME.as_ref(),
-    );
+    let capture = pcap_slim::input::Capture::open(&Directory::open(directory).unwrap(), NAME.as_ref());
     let held = capture.unwrap().lease().unwrap().is_held();
     if !held {
         eprintln!(
@@ -217,7 +216,7 @@ fn owner_mode_times_and_extended_attributes_stay() {
     if root {
         std::os::unix::fs::chown(&path, Some(1234), Some(4321)).unwrap();
     }
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o2664)).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o664)).unwrap();
     let extended = xattr::set(&path, "user.origin", b"eth0").is_ok();
     let modified = std::time::UNIX_EPOCH + Duration::new(1_600_000_000, 123_456_789);
     let accessed = modified + Duration::from_secs(100);
@@ -241,6 +240,126 @@ fn owner_mode_times_and_extended_attributes_stay() {
     assert!(!extended || xattr::get(&path, "user.origin").unwrap().as_deref() == Some(b"eth0"));
 }
 
+/// Whoever owns the marker directory may have an access control list handed down to everything that is made in it.
+#[test]
+fn a_list_that_the_marker_directory_hands_down_opens_no_capture_and_that_of_the_capture_stays() {
+    const LIST: &str = "system.posix_acl_access";
+    // Version 2; then tag, permissions and id of: owner, user 1234, group, mask, others.
+    let list = [
+        2_u16, 0, 1, 7, 0xffff, 0xffff, 2, 7, 1234, 0, 4, 7, 0xffff, 0xffff, 16, 7, 0xffff, 0xffff,
+    ];
+    let list = list.iter().chain(&[32, 0, 0xffff, 0xffff]);
+    let list: Vec<u8> = list.flat_map(|word| word.to_le_bytes()).collect();
+    for has_list in [false, true] {
+        let directory = directory_with(&tls_capture(100_000, 1));
+        let (path, markers) = (
+            directory.path().join(NAME),
+            directory.path().join(".slim_markers"),
+        );
+        fs::create_dir(&markers).unwrap();
+        if xattr::set(&markers, "system.posix_acl_default", &list).is_err() {
+            return; // no such lists here
+        }
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        if has_list {
+            xattr::set(&path, LIST, &list).unwrap();
+        }
+        let (mode, before) = (
+            fs::metadata(&path).unwrap().mode(),
+            xattr::get(&path, LIST).unwrap(),
+        );
+        let traced = Options {
+            trace: true,
+            ..options()
+        };
+        assert_eq!(run(directory.path(), traced).status, Status::Slimmed);
+        assert_eq!(xattr::get(&path, LIST).unwrap(), before);
+        assert_eq!(fs::metadata(&path).unwrap().mode(), mode);
+        for file in fs::read_dir(&markers).unwrap().map(|entry| entry.unwrap().path()) {
+            assert!(
+                file.is_dir() || xattr::get(&file, LIST).unwrap().is_none(),
+                "{file:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn captures_whose_attributes_stand_in_the_way_are_skipped_before_any_work() {
+    let set = |directory: &Path, mode| {
+        let path = directory.join(NAME);
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    for mode in [0o4755, 0o2755] {
+        let directory = directory_with(&tls_capture(100_000, 1));
+        set(directory.path(), mode);
+        let outcome = run(directory.path(), options());
+        let reason = "it has a set-user-ID or set-group-ID bit";
+        assert_eq!(outcome.status, Status::Skipped(Skip::Obstacle(reason)));
+        assert!(!directory.path().join(".slim_markers").exists());
+    }
+    for (flag, reason) in [
+        ("i", "it is immutable (lsattr shows i)"),
+        ("a", "it is append-only (lsattr shows a)"),
+    ] {
+        let directory = directory_with(&tls_capture(100_000, 1));
+        let path = directory.path().join(NAME);
+        let change = |sign: &str| {
+            let changed = Command::new("chattr")
+                .arg(format!("{sign}{flag}"))
+                .arg(&path)
+                .output();
+            changed.is_ok_and(|output| output.status.success())
+        };
+        if !change("+") {
+            eprintln!("left out: chattr +{flag} is not possible here");
+            continue;
+        }
+        let outcome = run(directory.path(), options());
+        assert!(change("-"));
+        assert_eq!(outcome.status, Status::Skipped(Skip::Obstacle(reason)));
+    }
+}
+
+#[test]
+fn flags_of_chattr_stay() {
+    let directory = directory_with(&tls_capture(100_000, 1));
+    let path = directory.path().join(NAME);
+    let flags = || {
+        let listed = Command::new("lsattr").arg(&path).output().ok()?;
+        let text = String::from_utf8(listed.stdout).ok()?;
+        text.split(' ').next().map(str::to_owned)
+    };
+    let set = Command::new("chattr").arg("+dA").arg(&path).output();
+    if !set.is_ok_and(|output| output.status.success()) {
+        eprintln!("left out: no flags on this file system");
+        return;
+    }
+    let before = flags();
+    assert_eq!(run(directory.path(), options()).status, Status::Slimmed);
+    assert_eq!(flags(), before);
+}
+
+#[test]
+fn pages_of_zeros_become_holes() {
+    // 4 MB of packets that stay, whose payload is zeros, and some that are cut.
+    let mut frames = vec![tcp_frame(80, &vec![0; 60_000]); 70];
+    frames.push(tcp_frame(
+        443,
+        &[&[0x17, 3, 3, 4, 0xb0][..], &[7; 1200][..]].concat(),
+    ));
+    let directory = directory_with(&capture_of(&frames));
+    let before = fs::read(directory.path().join(NAME)).unwrap();
+    assert_eq!(run(directory.path(), options()).status, Status::Slimmed);
+    let after = fs::metadata(directory.path().join(NAME)).unwrap();
+    assert!(
+        after.len() > 4_000_000 && after.blocks() * 512 < after.len() / 2,
+        "{after:?}"
+    );
+    let expected = slim_bytes(&before, Lengths::Rewrite).unwrap().0;
+    assert!(fs::read(directory.path().join(NAME)).unwrap() == expected);
+}
+
 #[test]
 fn a_symbolic_link_is_never_followed_nor_replaced() {
     let elsewhere = directory_with(&tls_capture(100_000, 1));
@@ -253,7 +372,7 @@ fn a_symbolic_link_is_never_followed_nor_replaced() {
     );
     symlink(elsewhere.path(), directory.path().join("below")).unwrap();
     let mut below = order(directory.path(), "below/a.pcap", options());
-    below.root = directory.path().to_owned();
+    below.root = Arc::new(Root::new(directory.path()));
     let outcome = job::run(
         &RealDisk,
         &below,
@@ -310,32 +429,6 @@ fn a_capture_with_two_names_is_skipped_unless_told_otherwise() {
         fs::read(other).unwrap() == tls_capture(100_000, 1),
         "the other name keeps the original"
     );
-}
-
-#[test]
-fn markers_tell_a_slimmed_capture_from_a_new_one_of_the_same_name() {
-    let directory = directory_with(&tls_capture(100_000, 1));
-    assert_eq!(run(directory.path(), options()).status, Status::Slimmed);
-    assert_eq!(
-        run(directory.path(), options()).status,
-        Status::Skipped(Skip::Marked)
-    );
-    fs::write(directory.path().join(NAME), tls_capture(200_000, 2)).unwrap();
-    assert_eq!(run(directory.path(), options()).status, Status::Slimmed);
-    // An empty marker, as other tools leave, counts whatever the capture is.
-    fs::write(directory.path().join(NAME), tls_capture(300_000, 3)).unwrap();
-    fs::write(directory.path().join(".slim_markers").join(NAME), b"").unwrap();
-    assert_eq!(
-        run(directory.path(), options()).status,
-        Status::Skipped(Skip::Marked)
-    );
-    // A torn one does not.
-    fs::write(
-        directory.path().join(".slim_markers").join(NAME),
-        b"{\"version\":\"0",
-    )
-    .unwrap();
-    assert_eq!(run(directory.path(), options()).status, Status::Slimmed);
 }
 
 #[test]
@@ -467,6 +560,9 @@ fn another_tools_staging_file_is_respected_and_a_capture_named_like_one_is_not_r
         .write_all_at(b"\x01", 24)
         .unwrap();
     support::age_staging(directory.path(), 600);
-    pcap_slim::commit::recover::directory(directory.path()).unwrap();
+    pcap_slim::commit::recover::directory(
+        &pcap_slim::commit::directory::Directory::open(directory.path()).unwrap(),
+    )
+    .unwrap();
     assert!(staging.exists());
 }

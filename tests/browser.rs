@@ -173,7 +173,7 @@ fn a_browser_shows_the_figures_in_tables_with_headings() {
         "tls, tls-records",
         "10.0.0.1:443",
         "tcp 80",
-        "damaged at byte 0",
+        "damage in the middle at position 0",
         "aria-label=",
         "role=\"rowheader\"",
         "<h2 id=\"ports\">",

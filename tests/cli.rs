@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -64,6 +66,10 @@ fn help_has_every_flag_examples_and_the_exit_status() {
         "--verify",
         "--progress",
         "--hard-links",
+        "--unguarded",
+        "--unguarded-linger-seconds",
+        "--linger-ms",
+        "--again",
         "Examples:",
         "Exit status:",
     ];
@@ -108,6 +114,17 @@ fn a_path_of_the_wrong_kind_ends_with_2() {
             .code(2)
             .stdout(is_empty())
             .stderr(contains(path.to_str().unwrap()));
+    }
+}
+
+#[test]
+fn a_single_capture_that_is_not_there_is_a_failure() {
+    for more in [&[][..], &["--check-only"], &["--dry-run"]] {
+        let arguments = [more, &["--single", "no-such.pcap"]].concat();
+        let said = contains("cannot look at no-such.pcap: No such file or directory").or(contains(
+            "cannot look at ./no-such.pcap: No such file or directory",
+        ));
+        slim(&arguments).assert().code(1).stderr(said);
     }
 }
 
@@ -158,4 +175,26 @@ fn a_reader_that_went_away_is_no_failure() {
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
     assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_directory_behind_a_link_is_taken_unless_others_could_have_made_the_link() {
+    let (directory, _) = capture(b"a.pcap");
+    let parent = tempfile::tempdir().unwrap();
+    let link = parent.path().join("link");
+    symlink(directory.path(), &link).unwrap();
+    let (dir, single) = (link.to_str().unwrap(), link.join("a.pcap"));
+    let listed = |arguments: &[&str]| slim(&[arguments, &["--dry-run"]].concat()).assert();
+    let (dir, single) = (["--dir", dir], ["--single", single.to_str().unwrap()]);
+    for arguments in [&dir, &single] {
+        listed(arguments).code(0).stdout(contains("link/a.pcap"));
+    }
+    std::fs::set_permissions(parent.path(), Permissions::from_mode(0o777)).unwrap();
+    let why = "link is a symbolic link, and the names in ";
+    listed(&dir).code(2).stdout(is_empty()).stderr(contains(why));
+    listed(&single).code(1).stdout(is_empty()).stderr(contains(why));
+    slim(&single)
+        .assert()
+        .code(1)
+        .stdout(contains("cannot open the directory: ").and(contains(why)));
 }

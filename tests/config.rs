@@ -18,7 +18,7 @@ use pcap_slim::config::{
     AgeFrom, Budget, Daemon, IoModeSetting, MarkerOwner, Objection, Reingest, Settings, Watch,
 };
 use pcap_slim::digest::Algorithm;
-use pcap_slim::job::{HardLinks, IoMode, Secrets, Staging, Verify};
+use pcap_slim::job::{Changed, HardLinks, IoMode, Secrets, Staging, Unguarded, Verify};
 use pcap_slim::slim::dissect::Transport;
 use pcap_slim::slim::policy::evidence::{Options as EvidenceOptions, Protocol};
 use pcap_slim::slim::policy::keep::{FiveTuple, NotANetwork, Rules};
@@ -270,6 +270,8 @@ prop_compose! {
         owner in prop::sample::select(vec!["root", "root:root", "0:77", "sensor:sensor"]),
         verify in any_word::<Verify>(),
         hard_links in any_word::<HardLinks>(),
+        (unguarded, changed) in (any_word::<Unguarded>(), any_word::<Changed>()),
+        (linger, unguarded_linger) in (1..=3_600_000_u64, 1..=86_400_u64),
         secrets in any_word::<Secrets>(),
         max_expansion_ratio in 2..=1_000_000_u32,
         digest in any_word::<Algorithm>(),
@@ -285,7 +287,9 @@ prop_compose! {
             age: Duration::from_millis(age),
             marker_owner: owner.parse::<MarkerOwner>().unwrap(),
             age_from, lengths, include, exclude, recursive, staging, verify, hard_links, secrets, max_expansion_ratio,
-            trace, digest,
+            trace, digest, unguarded, changed,
+            linger: Duration::from_millis(linger),
+            unguarded_linger: Duration::from_secs(unguarded_linger),
             reingest, policy, evidence, keep,
             keep_flows_of: files.iter().map(|name| Path::new("/alerts").join(name)).collect(),
         }

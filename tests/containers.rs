@@ -5,16 +5,22 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Duration;
 
+#[path = "support/pcapng.rs"]
+mod pcapng;
 mod support;
 
+use pcap_slim::capture::metadata::metadata;
 use pcap_slim::capture::span::{PacketReader, Piece};
-use pcap_slim::capture::{self, Reader, Secrets};
+use pcap_slim::capture::{self, Bytes, ReadError, Reader, Secrets};
 use pcap_slim::slim::Lengths;
+use pcapng::Writer;
 use proptest::prelude::*;
 use support::{slim_bytes, slim_read, tls_capture};
 
@@ -51,6 +57,13 @@ fn fixtures(kind: &str, file: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The same without captures that have zeros behind their last packet, at which Wireshark's programs complain.
+fn fixtures_without_zeros(kind: &str, file: &str) -> Vec<PathBuf> {
+    let mut files = fixtures(kind, file);
+    files.retain(|path| !path.to_string_lossy().contains("zeros-behind"));
+    files
+}
+
 /// What a program writes to its standard output; `None`, and a line that says so, where there is no such program.
 fn output(program: &str, args: &[&str]) -> Option<String> {
     match Command::new(program).args(args).output() {
@@ -76,7 +89,10 @@ fn the_same_packets_are_cut_in_pcapng_as_in_classic_pcap() {
     let large = work.path().join("large.pcap");
     fs::write(&large, tls_capture(1_500_000, 7)).unwrap();
     let mut compared = 0;
-    for path in fixtures("slim", "in.pcap").into_iter().chain([large]) {
+    for path in fixtures_without_zeros("slim", "in.pcap")
+        .into_iter()
+        .chain([large])
+    {
         let Some(pcapng) = converted(&path, "pcapng", work.path()) else {
             continue;
         };
@@ -123,7 +139,7 @@ fn wireshark_reads_the_same_packets_times_interfaces_and_comments_as_before() {
         "-e",
         "frame.time_epoch",
     ];
-    for before in fixtures("containers", "in.pcapng") {
+    for before in fixtures_without_zeros("containers", "in.pcapng") {
         let after = before.with_file_name("out.pcapng");
         // A cut simple packet block has a time, which is 0, since it is an enhanced one then.
         let compared = if before.to_string_lossy().contains("simple") {
@@ -160,7 +176,7 @@ fn wireshark_reads_the_same_packets_times_interfaces_and_comments_as_before() {
 #[test]
 fn editcap_copies_every_slimmed_packet() {
     let work = tempfile::tempdir().unwrap();
-    for slimmed in fixtures("containers", "out.pcapng") {
+    for slimmed in fixtures_without_zeros("containers", "out.pcapng") {
         let Some(copy) = converted(&slimmed, "pcapng", work.path()) else {
             return;
         };
@@ -179,6 +195,180 @@ fn a_prefix_of_a_capture_is_slimmed_refused_or_torn_and_never_longer() {
                 let (again, summary) = slim_bytes(&slimmed, Lengths::Rewrite).unwrap();
                 assert!(again == slimmed && summary.truncated == 0);
             }
+        }
+    }
+}
+
+#[test]
+fn libpcap_reads_the_packets_of_old_versions_that_it_would_without_us() {
+    // What tcpdump writes is of version 2.4, whatever it reads.
+    let by_tcpdump = |path: &Path| {
+        let output = Command::new("tcpdump")
+            .args(["-r", path.to_str().unwrap(), "-w", "-"])
+            .output();
+        match output {
+            Ok(output) => Some((output.stdout, output.status.success())),
+            Err(error) => {
+                println!("tcpdump left out: {error}");
+                None
+            }
+        }
+    };
+    let (mut compared, mut cut) = (0, 0);
+    for kind in ["slim", "containers"] {
+        for before in fixtures(kind, "in.pcap") {
+            if !before.to_string_lossy().contains("version-") || before.to_string_lossy().contains("zeros") {
+                continue;
+            }
+            for (after, lengths) in [
+                ("out.pcap", Lengths::Rewrite),
+                ("out-preserve.pcap", Lengths::Preserve),
+            ] {
+                let after = before.with_file_name(after);
+                let Some(((read_before, is_read), (read_after, is_read_after))) =
+                    by_tcpdump(&before).zip(by_tcpdump(&after))
+                else {
+                    return;
+                };
+                assert!(is_read && is_read_after, "{}", before.display());
+                let (expected, summary) = slim_bytes(&read_before, lengths).unwrap();
+                assert!(read_after == expected, "{}", after.display());
+                cut += summary.truncated;
+                compared += 1;
+            }
+        }
+    }
+    assert!(
+        compared > 20 && cut > 60,
+        "{compared} compared, {cut} packets cut"
+    );
+}
+
+/// Bytes in memory, a window at a time, that count how often they were asked for.
+struct Counting<'a>(&'a [u8], Rc<Cell<usize>>);
+
+impl Bytes for Counting<'_> {
+    fn len(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
+    fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
+        self.1.set(self.1.get() + 1);
+        let at = usize::try_from(position).unwrap().min(self.0.len());
+        Ok(&self.0[at..self.0.len().min(at + want)])
+    }
+}
+
+#[test]
+fn a_million_interfaces_of_every_link_type_are_read_in_as_many_steps_as_their_bytes_need() {
+    const INTERFACES: u32 = 1_000_000;
+    let writer = Writer { is_big: false };
+    let mut capture = writer.section();
+    for number in 0..INTERFACES {
+        let [low, high, ..] = number.to_le_bytes();
+        capture.extend(writer.interface(u16::from_le_bytes([low, high]), 65_535, &[]));
+    }
+    let frame = support::tcp_frame(443, &[0x17; 200]);
+    let record = support::capture_of(&[frame])[24..].to_vec();
+    capture.extend(writer.packet(1, &record));
+    let asked = Rc::new(Cell::new(0));
+    let found = metadata(Counting(&capture, Rc::clone(&asked))).unwrap();
+    assert_eq!((found.packets, found.link_types.len()), (1, 1 << 16));
+    // Each half megabyte is asked for a few times.
+    assert!(
+        asked.get() < 8 * capture.len() / (1 << 19) + 20,
+        "asked {} times",
+        asked.get()
+    );
+    assert!(slim_bytes(&capture, Lengths::Rewrite).unwrap().1.truncated == 1);
+}
+
+/// A capture with so many zeros behind it, of which only a window is ever held, and perhaps one other byte at the end.
+struct ZerosBehind {
+    capture: Vec<u8>,
+    zeros: u64,
+    last: u8,
+    window: Vec<u8>,
+    /// Up to where bytes were given.
+    given: u64,
+    /// How many bytes were given a second time, and how many at most at a time.
+    repeated: Rc<Cell<u64>>,
+    longest: Rc<Cell<u64>>,
+}
+
+impl Bytes for ZerosBehind {
+    fn len(&self) -> Option<u64> {
+        Some(self.capture.len() as u64 + self.zeros)
+    }
+
+    fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
+        let end = self.len().unwrap().min(position + want as u64);
+        self.window.clear();
+        let behind = self
+            .capture
+            .get(usize::try_from(position).unwrap()..)
+            .unwrap_or_default();
+        self.window.extend_from_slice(&behind[..behind.len().min(want)]);
+        self.window.resize(usize::try_from(end - position).unwrap(), 0);
+        if self.len() == Some(end)
+            && let Some(last) = self.window.last_mut()
+        {
+            *last = self.last;
+        }
+        let repeated = self.given.saturating_sub(position).min(end - position);
+        self.repeated.set(self.repeated.get() + repeated);
+        self.longest.set(self.longest.get().max(end - position));
+        self.given = self.given.max(end);
+        Ok(&self.window)
+    }
+}
+
+#[test]
+fn a_gigabyte_of_zeros_is_looked_at_once_and_a_piece_at_a_time() {
+    /// How many zeros a reader gives, and the most that it gives at a time.
+    fn read<R: PacketReader>(mut reader: R) -> Result<(u64, usize), capture::Error> {
+        let (mut zeros, mut longest) = (0, 0);
+        while let Some(piece) = reader.next_piece()? {
+            if let Piece::Zeros(piece) = piece {
+                zeros += piece.bytes.len() as u64;
+                longest = longest.max(piece.bytes.len());
+            }
+        }
+        Ok((zeros, longest))
+    }
+    const ZEROS: u64 = 1 << 30;
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    for name in [
+        "slim/nanosecond/in.pcap",
+        "containers/modified-pcap/in.pcap",
+        "containers/pcapng-enhanced/in.pcapng",
+    ] {
+        let capture = fs::read(fixtures.join(name)).unwrap();
+        for last in [0, 1] {
+            let (repeated, longest) = (Rc::<Cell<u64>>::default(), Rc::<Cell<u64>>::default());
+            let bytes = ZerosBehind {
+                capture: capture.clone(),
+                zeros: ZEROS,
+                last,
+                window: Vec::new(),
+                given: 0,
+                repeated: Rc::clone(&repeated),
+                longest: Rc::clone(&longest),
+            };
+            let result = match Reader::open(bytes, Secrets::Keep).unwrap() {
+                Reader::Pcap(reader) => read(reader),
+                Reader::Pcapng(reader) => read(reader),
+            };
+            match result {
+                Ok((zeros, longest)) => assert!(last == 0 && zeros == ZEROS && longest <= 1 << 20),
+                Err(error) => {
+                    let place = format!("damage in the middle at position {}: ", capture.len());
+                    assert!(last == 1 && error.to_string().starts_with(&place), "{error}");
+                }
+            }
+            // A few windows around the last packet.
+            assert!(repeated.get() < 8 << 20, "{} bytes twice", repeated.get());
+            assert!(longest.get() <= 1 << 20, "{} bytes at a time", longest.get());
         }
     }
 }

@@ -19,11 +19,13 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 use pcap_slim::budget::{Budget, Limits};
-use pcap_slim::commit::disk::{Directory, Disk, RealDisk};
+use pcap_slim::commit::directory::Directory;
+use pcap_slim::commit::disk::{Disk, RealDisk};
+use pcap_slim::commit::marker::Slimmed;
 use pcap_slim::commit::recover;
 use pcap_slim::digest::Algorithm;
-use pcap_slim::job::{self, Options, Staging};
-use pcap_slim::report::{Outcome, Skip, Status};
+use pcap_slim::job::{self, Hooks, Options, Staging};
+use pcap_slim::report::{Note, Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
 use pcap_slim::trace::{Event, Reader};
 use support::{age_staging, capture_of, options, order, slim_bytes, staging_files, tcp_frame, tls_capture};
@@ -88,14 +90,38 @@ impl FaultyDisk {
     fn did(&self, what: &str) -> bool {
         self.operations.borrow().contains(&what)
     }
+
+    /// Whether the capture was exchanged, and not exchanged back.
+    fn has_exchanged(&self) -> bool {
+        let operations = self.operations.borrow();
+        operations.iter().filter(|&&what| what == "exchange").count() % 2 == 1
+    }
 }
 
 impl Disk for FaultyDisk {
     fn free_space(&self, directory: &Directory) -> io::Result<u64> {
         self.step("free_space", || RealDisk.free_space(directory))
     }
+    fn create_nameless(&self, directory: &Directory) -> io::Result<File> {
+        self.step("create", || RealDisk.create_nameless(directory))
+    }
     fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File> {
         self.step("create", || RealDisk.create(directory, name))
+    }
+    fn extend(&self, file: &File, length: u64) -> io::Result<()> {
+        self.step("write", || RealDisk.extend(file, length))
+    }
+    fn set_flags(&self, file: &File, flags: u32) -> io::Result<()> {
+        self.step("set_flags", || RealDisk.set_flags(file, flags))
+    }
+    fn link(&self, file: &File, to: (&Directory, &OsStr)) -> io::Result<()> {
+        self.step("link", || RealDisk.link(file, to))
+    }
+    fn exchange(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+        self.step("exchange", || RealDisk.exchange(from, to))
+    }
+    fn rename_new(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+        self.step("rename_new", || RealDisk.rename_new(from, to))
     }
     fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
         let within = self.count.get() == self.at && self.fault == Fault::StopWithin;
@@ -125,8 +151,14 @@ impl Disk for FaultyDisk {
         self.step("sync", || RealDisk.sync(file))
     }
     fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
-        let is_trace = to.1.as_encoded_bytes().ends_with(b".slimtrace");
-        let what = if is_trace { "rename_trace" } else { "rename" };
+        let (from_name, to_name) = (from.1.as_encoded_bytes(), to.1.as_encoded_bytes());
+        let what = if to_name.ends_with(b".slimtrace") {
+            "rename_trace"
+        } else if from_name.ends_with(b".marker.tmp") {
+            "rename_marker"
+        } else {
+            "rename"
+        };
         self.step(what, || RealDisk.rename(from, to))
     }
     fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
@@ -135,8 +167,8 @@ impl Disk for FaultyDisk {
     fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
         self.step("remove", || RealDisk.remove(directory, name))
     }
-    fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
-        self.step("make_directory", || RealDisk.make_directory(directory, name))
+    fn make_directory(&self, parent: &Directory, name: &OsStr, mode: u32) -> io::Result<Directory> {
+        self.step("make_directory", || RealDisk.make_directory(parent, name, mode))
     }
     fn set_directory_owner(&self, directory: &Directory, owner: (u32, u32)) -> io::Result<()> {
         self.step("set_directory_owner", || {
@@ -151,6 +183,36 @@ macro_rules! real_disk {
     (@ free_space) => {
         fn free_space(&self, directory: &Directory) -> io::Result<u64> {
             RealDisk.free_space(directory)
+        }
+    };
+    (@ create_nameless) => {
+        fn create_nameless(&self, directory: &Directory) -> io::Result<File> {
+            RealDisk.create_nameless(directory)
+        }
+    };
+    (@ extend) => {
+        fn extend(&self, file: &File, length: u64) -> io::Result<()> {
+            RealDisk.extend(file, length)
+        }
+    };
+    (@ set_flags) => {
+        fn set_flags(&self, file: &File, flags: u32) -> io::Result<()> {
+            RealDisk.set_flags(file, flags)
+        }
+    };
+    (@ link) => {
+        fn link(&self, file: &File, to: (&Directory, &OsStr)) -> io::Result<()> {
+            RealDisk.link(file, to)
+        }
+    };
+    (@ exchange) => {
+        fn exchange(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+            RealDisk.exchange(from, to)
+        }
+    };
+    (@ rename_new) => {
+        fn rename_new(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+            RealDisk.rename_new(from, to)
         }
     };
     (@ create) => {
@@ -214,8 +276,8 @@ macro_rules! real_disk {
         }
     };
     (@ make_directory) => {
-        fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
-            RealDisk.make_directory(directory, name)
+        fn make_directory(&self, parent: &Directory, name: &OsStr, mode: u32) -> io::Result<Directory> {
+            RealDisk.make_directory(parent, name, mode)
         }
     };
     (@ set_directory_owner) => {
@@ -256,6 +318,16 @@ impl Case {
         now == self.slimmed
     }
 
+    /// Whether the capture has a marker, which is then whole.
+    fn has_marker(directory: &Path, context: &str) -> bool {
+        let Ok(marker) = fs::read(directory.join(".slim_markers").join(NAME)) else {
+            return false;
+        };
+        let marker: Result<Slimmed, _> = serde_json::from_slice(&marker);
+        assert!(marker.is_ok(), "{context}: {marker:?}");
+        true
+    }
+
     /// Whether the capture has a trace, which is then whole and leads each packet to its place.
     fn has_trace(&self, directory: &Path, context: &str) -> bool {
         let Ok(trace) = fs::read(trace_of(directory)) else {
@@ -286,15 +358,22 @@ impl Case {
 
     fn recovers(&self, directory: &Path, options: &Options, context: &str) {
         age_staging(directory, 600);
-        let recovered = recover::directory(directory).unwrap();
-        assert!(recovered.left.is_empty(), "{context}: {recovered:?}");
+        let recovered = recover::directory(&Directory::open(directory).unwrap()).unwrap();
+        assert!(
+            recovered.left.is_empty() && recovered.kept.is_empty(),
+            "{context}: {recovered:?}"
+        );
         assert_eq!(
             staging_files(directory),
             Vec::<std::path::PathBuf>::new(),
             "{context}"
         );
-        self.is_slimmed(directory, context);
+        let is_slimmed = self.is_slimmed(directory, context);
         self.has_trace(directory, context);
+        assert!(
+            is_slimmed || !Self::has_marker(directory, context),
+            "{context}: marked and not slimmed"
+        );
         let again = run(&RealDisk, directory, options.clone());
         assert!(
             matches!(again.status, Status::Slimmed | Status::Skipped(Skip::Marked)),
@@ -304,7 +383,7 @@ impl Case {
             self.is_slimmed(directory, context),
             "{context}: the second run did not complete"
         );
-        assert!(directory.join(".slim_markers").join(NAME).exists(), "{context}");
+        assert!(Self::has_marker(directory, context), "{context}");
         assert_eq!(self.has_trace(directory, context), options.trace, "{context}");
         let third = run(&RealDisk, directory, options.clone());
         assert_eq!(third.status, Status::Skipped(Skip::Marked), "{context}");
@@ -386,7 +465,7 @@ fn a_stop_at_any_operation_loses_nothing() {
         at_every_operation(fault, |met| {
             let (directory, context) = (met.directory, met.context);
             let slimmed = met.case.is_slimmed(directory, context);
-            assert_eq!(slimmed, met.disk.did("rename"), "{context}");
+            assert_eq!(slimmed, met.disk.has_exchanged(), "{context}");
             let traced = met.case.has_trace(directory, context);
             assert_eq!(traced, met.disk.did("rename_trace"), "{context}");
             assert!(
@@ -404,13 +483,17 @@ fn an_error_at_any_operation_loses_nothing_and_cleans_up() {
         at_every_operation(Fault::Error(errno), |met| {
             let (directory, context, outcome) = (met.directory, met.context, met.outcome);
             let slimmed = met.case.is_slimmed(directory, context);
-            assert_eq!(slimmed, met.disk.did("rename"), "{context}");
+            assert_eq!(slimmed, met.disk.has_exchanged(), "{context}");
             assert!(
                 slimmed || matches!(outcome.status, Status::Failed(_)),
                 "{context}: {outcome:?}"
             );
             // Unless removing is what fails, the process itself leaves nothing behind.
-            if met.disk.did("remove") || slimmed {
+            let is_left = outcome
+                .notes
+                .iter()
+                .any(|note| matches!(note, Note::OriginalLeft(_)));
+            if (met.disk.did("remove") || slimmed) && !is_left {
                 assert_eq!(staging_files(directory), Vec::<PathBuf>::new(), "{context}");
                 let traced = met.case.has_trace(directory, context);
                 assert_eq!(traced, slimmed && met.options.trace, "{context}");
@@ -431,8 +514,9 @@ fn a_power_loss_at_any_operation_loses_nothing() {
         // Every rename came after a sync, so what has a name is on the device.
         let operations = disk.operations.borrow();
         let place = |what: &str| operations.iter().position(|&operation| operation == what);
-        let rename = place("rename");
-        for renamed in [rename, place("rename_trace")].into_iter().flatten() {
+        let rename = place("exchange");
+        let renames = [rename, place("rename_trace"), place("rename_marker")];
+        for renamed in renames.into_iter().flatten() {
             let last = |is: &dyn Fn(&str) -> bool| operations[..renamed].iter().rposition(|o| is(o));
             let last_change = last(&|o| o.starts_with("set_") || o == "write");
             assert!(
@@ -441,11 +525,10 @@ fn a_power_loss_at_any_operation_loses_nothing() {
             );
         }
         let is_durable = |rename: usize| operations[rename..].contains(&"sync_directory");
-        // Contents that were not synced are zeros or missing after a power loss; the trace is synced second.
+        // Contents that were not synced are zeros or missing after a power loss.
         let synced = operations.iter().filter(|&&o| o == "sync").count();
         for staged in staging_files(directory) {
-            let is_trace = staged.to_string_lossy().contains(".slimtrace");
-            if synced < if is_trace { 2 } else { 1 } {
+            if synced == 0 {
                 let length = fs::metadata(&staged).unwrap().len();
                 fs::write(&staged, vec![0; usize::try_from(length).unwrap() / 2]).unwrap();
             }
@@ -459,15 +542,19 @@ fn a_power_loss_at_any_operation_loses_nothing() {
                 rename, None,
                 "{context}: replaced before its trace was on the device"
             );
-            fs::rename(trace_of(directory), markers.join(format!("{NAME}.slimtrace.tmp"))).unwrap();
+            fs::rename(trace_of(directory), markers.join("private/staging.1.1")).unwrap();
         }
         if let Some(rename) = rename
             && !is_durable(rename)
         {
-            let is_beside = met.options.staging == Staging::Beside;
-            let place = if is_beside { directory } else { &markers };
-            fs::rename(directory.join(NAME), place.join(format!("{NAME}.tmp"))).unwrap();
-            fs::write(directory.join(NAME), &met.case.original).unwrap();
+            let private = markers.join("private");
+            let held = fs::read_dir(&private).unwrap().next().unwrap().unwrap().path();
+            RealDisk
+                .exchange(
+                    (&Directory::open(&private).unwrap(), held.file_name().unwrap()),
+                    (&Directory::open(directory).unwrap(), NAME.as_ref()),
+                )
+                .unwrap();
         }
         drop(operations);
         met.case.is_slimmed(directory, context);
@@ -494,8 +581,8 @@ fn a_trace_whose_capture_changed_meanwhile_is_taken_away_again() {
             self.meddle(to.1);
             Ok(())
         }
-        real_disk!(free_space create write read let_go set_owner set_mode set_extended set_times sync sync_directory
-                   remove make_directory set_directory_owner);
+        real_disk!(free_space create create_nameless write extend read let_go set_owner set_mode set_extended set_times
+                   set_flags sync sync_directory remove make_directory set_directory_owner link exchange rename_new);
     }
     let case = Case::new();
     let directory = case.directory();
@@ -525,7 +612,16 @@ fn a_disk_that_gives_back_other_bytes_than_were_written_is_found_out() {
             }
             Ok(())
         }
-        real_disk!(free_space create write sync_directory remove make_directory);
+        real_disk!(free_space create create_nameless write extend sync_directory remove make_directory link);
+        fn exchange(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never exchanged")
+        }
+        fn rename_new(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never renamed")
+        }
+        fn set_flags(&self, _: &File, _: u32) -> io::Result<()> {
+            unreachable!("a capture that does not verify is never dressed")
+        }
         fn let_go(&self, _: &File, _: u64, _: u64) {}
         fn set_owner(&self, _: &File, _: (u32, u32)) -> io::Result<()> {
             unreachable!("a capture that does not verify is never dressed")
@@ -605,8 +701,8 @@ fn a_capture_that_is_given_up_is_free_before_its_staging_file_is_removed() {
             self.2.set(Some(opened.is_ok()));
             RealDisk.remove(directory, name)
         }
-        real_disk!(free_space create read let_go sync_directory make_directory);
-        real_disk!(set_owner set_mode set_extended set_times sync set_directory_owner);
+        real_disk!(free_space create create_nameless read extend let_go sync_directory make_directory link);
+        real_disk!(set_owner set_mode set_extended set_times set_flags sync set_directory_owner exchange rename_new);
         fn rename(&self, _: (&Directory, &OsStr), _: (&Directory, &OsStr)) -> io::Result<()> {
             unreachable!("it is given up before")
         }
@@ -631,10 +727,10 @@ fn a_rescan_leaves_the_staging_file_of_a_worker_that_has_not_written_yet() {
     let worker = File::create_new(&staging).unwrap();
     worker.lock().unwrap();
     // A marker may be empty too, and the capture of this one would be gone.
-    recover::directory(directory.path()).unwrap();
+    recover::directory(&Directory::open(directory.path()).unwrap()).unwrap();
     assert!(staging.exists());
     drop(worker);
-    recover::directory(directory.path()).unwrap();
+    recover::directory(&Directory::open(directory.path()).unwrap()).unwrap();
     assert!(!staging.exists());
 }
 
@@ -651,8 +747,8 @@ fn a_job_tells_that_it_commits_once_all_is_verified_and_before_it_waits_for_the_
             self.0.lock().unwrap().push("sync");
             RealDisk.sync(file)
         }
-        real_disk!(free_space create write let_go set_owner set_mode set_extended set_times rename);
-        real_disk!(sync_directory remove make_directory set_directory_owner);
+        real_disk!(free_space create create_nameless write extend let_go set_owner set_mode set_extended set_times);
+        real_disk!(set_flags rename exchange rename_new link sync_directory remove make_directory set_directory_owner);
     }
     let case = Case::new();
     for options in ways() {
@@ -662,7 +758,12 @@ fn a_job_tells_that_it_commits_once_all_is_verified_and_before_it_waits_for_the_
         let run = |options: &Options| {
             let order = order(directory.path(), NAME, options.clone());
             let (budget, stop) = (Budget::new(Limits::default()), AtomicBool::new(false));
-            let outcome = job::run_telling(&Noting(&noted), &order, &budget, &stop, &tell);
+            let disk = Noting(&noted);
+            let hooks = Hooks {
+                commits: &tell,
+                ..Hooks::NONE
+            };
+            let outcome = job::begin(&disk, &order, &budget, &stop, hooks).settle();
             (outcome.status, std::mem::take(&mut *noted.lock().unwrap()))
         };
         let check_only = Options {

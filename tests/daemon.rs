@@ -7,13 +7,15 @@
 mod support;
 
 use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pcap_slim::config::Settings;
 use pcap_slim::daemon::{self, Reload, Totals};
-use pcap_slim::status::Snapshot;
+use pcap_slim::status::{self, Snapshot};
 use support::{staging_files, tls_capture};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -154,6 +156,55 @@ async fn a_capture_somebody_writes_to_is_tried_again_after_a_minute_and_slimmed_
 }
 
 #[tokio::test]
+async fn a_capture_that_was_changed_since_it_was_slimmed_is_reported_once_and_left_unless_told_otherwise() {
+    let running = Running::new(&["a"], FREE, |directory| put(directory, "a/b.pcap", 10_000));
+    running.until("slimmed", |it| it.totals.slimmed == 1).await;
+    fs::write(running.path("a/b.pcap"), tls_capture(50_000, 2)).unwrap();
+    let changed = running.until("reported", |it| it.totals.skipped == 1).await;
+    assert_eq!((changed.queue_length, changed.totals.failed), (0, 0));
+    let length = fs::metadata(running.path("a/b.pcap")).unwrap().len();
+    assert!(length > 50_000, "{length}");
+    let again = "[defaults]\nage_minutes = 0\nchanged = \"slim\"\n";
+    let file = running.path("config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, text.replace("[defaults]\nage_minutes = 0\n", again)).unwrap();
+    running.reload.send(()).await.unwrap();
+    put(running.directory.path(), "a/b.pcap", 60_000);
+    running.until("slimmed again", |it| it.totals.slimmed == 2).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn each_watched_directory_is_tried_and_the_answer_shown() {
+    let running = Running::new(&["a", "b"], FREE, |directory| {
+        put(directory, "a/b.pcap", 10_000);
+        // Nothing of ours may lie in a private directory that others can enter.
+        fs::create_dir_all(directory.join("b/.slim_markers/private")).unwrap();
+    });
+    let is_tried = |it: &Snapshot| it.watches.iter().all(|watch| watch.place.is_some());
+    let tried = running.until("tried", is_tried).await;
+    let place = |number: usize| tried.watches[number].place.clone().unwrap();
+    let fit = place(0);
+    assert_eq!(fit.problems, [""; 0], "{fit:?}");
+    assert!(fit.facts.writable.holds && fit.facts.free_bytes > 0);
+    let unfit = place(1);
+    assert!(unfit.summary.ends_with(", not writable"), "{unfit:?}");
+    assert!(unfit.problems[0].contains("must belong to user"), "{unfit:?}");
+    // What was in the way is gone when the directory is looked through the next time.
+    fs::remove_dir(running.path("b/.slim_markers/private")).unwrap();
+    running
+        .reload(&["a", "b"], &format!("{FREE}[daemon]\nrescan_minutes = 1\n"))
+        .await;
+    running
+        .until("fit", |it| {
+            let place = it.watches[1].place.as_ref();
+            place.is_some_and(|place| place.problems.is_empty())
+        })
+        .await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_passes_and_a_file_that_is_no_capture_never_will() {
     let full = FREE.replace("min_free_mb = 0", "min_free_mb = 1000000000");
     let running = Running::new(&["a"], &full, |directory| {
@@ -257,6 +308,112 @@ async fn a_longer_age_holds_for_what_is_queued_already() {
 }
 
 #[tokio::test]
+async fn a_link_to_another_watch_is_not_followed_where_others_could_have_made_it() {
+    let rest = format!("age_minutes = 600000\nkeep_networks = [\"0.0.0.0/0\"]\n{FREE}");
+    // The rest stands behind the last watch, which is another's.
+    let running = Running::new(&["shared/captures", "private"], &rest, |directory| {
+        fs::remove_dir(directory.join("shared/captures")).unwrap();
+        fs::set_permissions(directory.join("shared"), fs::Permissions::from_mode(0o777)).unwrap();
+        put(directory, "private/keep.pcap", 10_000);
+    });
+    running
+        .until("missing", |it| it.watches[0].state.starts_with("missing"))
+        .await;
+    let link = running.path("shared/captures");
+    symlink(running.path("private"), &link).unwrap();
+    let replaced = |it: &Snapshot| it.watches[0].state.starts_with("replaced: ");
+    let state = running.until("replaced", replaced).await.watches[0].state.clone();
+    assert!(
+        state.contains("shared/captures is a symbolic link, and"),
+        "{state}"
+    );
+    running
+        .reload(&["later", "shared/captures", "private"], &rest)
+        .await;
+    running.until("reloaded", |it| it.watches.len() == 3).await;
+    let still = running
+        .until("looked at", |it| it.watches[2].state.starts_with("missing"))
+        .await;
+    assert!(replaced(&still), "{still:#?}");
+    assert_eq!(
+        (still.watches[0].captures, still.totals),
+        (0, status::Totals::default())
+    );
+    assert!(!running.path("private/.slim_markers/keep.pcap").exists());
+    let whole = u64::try_from(tls_capture(10_000, 1).len()).unwrap();
+    assert_eq!(
+        fs::metadata(running.path("private/keep.pcap")).unwrap().len(),
+        whole
+    );
+    // A directory that comes in the place of the link is the first one there.
+    fs::remove_file(&link).unwrap();
+    fs::create_dir(&link).unwrap();
+    put(running.directory.path(), "shared/captures/own.pcap", 10_000);
+    running.until("slimmed", |it| it.totals.slimmed == 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn captures_in_another_directory_of_the_same_path_wait_for_a_reload() {
+    let running = Running::new(&["a"], FREE, |directory| {
+        put(directory, "a/first.pcap", 10_000);
+        fs::create_dir(directory.join("b")).unwrap();
+        put(directory, "b/second.pcap", 10_000);
+    });
+    running.until("slimmed", |it| it.totals.slimmed == 1).await;
+    fs::rename(running.path("a"), running.path("away")).unwrap();
+    fs::rename(running.path("b"), running.path("a")).unwrap();
+    put(running.directory.path(), "away/third.pcap", 10_000);
+    let is_replaced = |it: &Snapshot| {
+        it.watches[0]
+            .state
+            .starts_with("replaced: it is not the directory")
+    };
+    running.until("replaced", is_replaced).await;
+    // And back, and once more.
+    fs::rename(running.path("a"), running.path("b")).unwrap();
+    fs::rename(running.path("away"), running.path("a")).unwrap();
+    running.until("slimmed", |it| it.totals.slimmed == 2).await;
+    fs::rename(running.path("a"), running.path("away")).unwrap();
+    fs::rename(running.path("b"), running.path("a")).unwrap();
+    let replaced = running.until("replaced", is_replaced).await;
+    assert_eq!((replaced.totals.slimmed, replaced.queue_length), (2, 0));
+    running.reload(&["a"], FREE).await;
+    let done = running.until("slimmed", |it| it.totals.slimmed == 3).await;
+    assert_eq!(done.watches[0].state, "watched");
+    assert!(fs::metadata(running.path("a/second.pcap")).unwrap().len() < 5_000);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_queued_capture_is_not_looked_for_in_another_directory() {
+    let running = Running::new(&["a"], FREE, |directory| {
+        fs::create_dir(directory.join("b")).unwrap();
+        put(directory, "b/a.pcap", 10_000);
+    });
+    running
+        .until("watched", |it| it.watches[0].state == "watched")
+        .await;
+    // Younger than its age for two seconds; the one in its place is older.
+    let aged = format!("age_minutes = 1\n{FREE}");
+    running.reload(&["a"], &aged).await;
+    put(running.directory.path(), "a/a.pcap", 10_000);
+    File::options()
+        .write(true)
+        .open(running.path("a/a.pcap"))
+        .unwrap()
+        .set_modified(SystemTime::now() - Duration::from_secs(57))
+        .unwrap();
+    running.until("queued", |it| it.queue_length == 1).await;
+    fs::rename(running.path("a"), running.path("away")).unwrap();
+    fs::rename(running.path("b"), running.path("a")).unwrap();
+    let gone = running.until("forgotten", |it| it.queue_length == 0).await;
+    assert_eq!((gone.totals, gone.failed.len()), (status::Totals::default(), 0));
+    assert!(gone.watches[0].state.starts_with("replaced"));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_broken_file_changes_nothing() {
     let running = Running::new(&["a"], CRAWL, |directory| {
         put(directory, "a/large.pcap", 1_000_000);
@@ -298,6 +455,59 @@ async fn when_it_stops_what_runs_is_finished_and_nothing_is_begun() {
     let (directory, totals) = running.stop().await;
     assert_eq!((totals.slimmed, totals.skipped), (1, 0));
     assert!(fs::metadata(capture).unwrap().len() < 300_000);
+    assert!(staging_files(&directory.path().join("a")).is_empty());
+}
+
+#[tokio::test]
+async fn captures_are_slimmed_beside_one_that_is_opened_for_writing_in_a_tight_loop() {
+    // Less than what the events of the loop cost, or the loop, which is in this process too.
+    let small = FREE.replace("max_cpu_percent = \"unlimited\"", "max_cpu_percent = 2");
+    let mut spun = PathBuf::new();
+    let running = Running::new(&["a"], &small, |directory| {
+        for name in ["a/one.pcap", "a/other.pcap", "a/spun.pcap"] {
+            put(directory, name, 100_000);
+        }
+        spun = directory.join("a/spun.pcap");
+    });
+    let ended = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let ended = Arc::clone(&ended);
+        move || {
+            while !ended.load(Ordering::Relaxed) {
+                drop(File::options().append(true).open(&spun));
+            }
+        }
+    });
+    let are_slimmed = |names: &[&str]| {
+        let markers = running.path("a/.slim_markers");
+        names.iter().all(|name| markers.join(name).exists())
+    };
+    running
+        .until("slimmed", |_| are_slimmed(&["one.pcap", "other.pcap"]))
+        .await;
+    ended.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn captures_that_the_budget_lets_nowhere_are_not_waited_for() {
+    // One step in four seconds.
+    let crawl = CRAWL.replace("max_io_mbps = 0.1", "max_io_mbps = 0.001");
+    let rest = format!("{crawl}[daemon]\nshutdown_grace_seconds = 3600\n");
+    let running = Running::new(&["a"], &rest, |directory| {
+        put(directory, "a/one.pcap", 1_000_000);
+        put(directory, "a/other.pcap", 1_000_000);
+    });
+    running.until("at work", |it| it.running.len() == 2).await;
+    let (directory, totals) = running.stop().await;
+    assert_eq!((totals.slimmed, totals.skipped), (0, 2));
+    for name in ["a/one.pcap", "a/other.pcap"] {
+        assert_eq!(
+            fs::read(directory.path().join(name)).unwrap(),
+            tls_capture(1_000_000, 1)
+        );
+    }
     assert!(staging_files(&directory.path().join("a")).is_empty());
 }
 

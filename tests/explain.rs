@@ -388,7 +388,10 @@ fn one_bad_capture_does_not_hide_the_others() {
         "{failed}"
     );
     assert!(
-        failed["error"].as_str().unwrap().starts_with("damaged at byte"),
+        failed["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("damage in the middle at position"),
         "{failed}"
     );
     assert_eq!(
@@ -664,6 +667,26 @@ fn the_page_replaces_nothing_unless_told_and_never_a_capture() {
         .filter(|name| name.starts_with('.'))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn the_page_goes_to_standard_output_in_place_of_the_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = write(directory.path(), b"a.pcap", &mixture());
+    let page = directory.path().join("page.html");
+    let html = |out: &OsStr, more: &[&str]| {
+        let mut arguments = vec![capture.as_os_str(), OsStr::new("--html"), out];
+        arguments.extend(more.iter().map(OsStr::new));
+        explain(&arguments)
+    };
+    assert!(html(page.as_os_str(), &[]).status.success());
+    let printed = html(OsStr::new("-"), &[]);
+    assert!(printed.status.success());
+    assert_eq!(printed.stdout, fs::read(&page).unwrap());
+    assert_eq!(printed.stderr, b"");
+    assert!(!Path::new("-").exists());
+    let both = html(OsStr::new("-"), &["--json"]);
+    assert_eq!((both.status.code(), both.stdout.is_empty()), (Some(2), true));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 mod program;
 
+use pcap_slim::report::count;
 use program::{LENGTHS, same_bytes, same_count};
 
 /// `case.toml` of a folder under `fixtures/slim` or `fixtures/containers`.
@@ -24,6 +25,9 @@ struct Expected {
     packets: u64,
     truncated: u64,
     torn_bytes: usize,
+    /// Zeros behind the last packet.
+    #[serde(default)]
+    zero_bytes: usize,
     /// `kept` or `cut` for each packet.
     verdicts: Vec<String>,
     /// Further arguments of the program.
@@ -38,31 +42,44 @@ struct Refused {
     refused: String,
 }
 
-/// The record headers and frames of a classic capture, and the bytes of a torn tail.
+/// The record headers and frames of a classic capture, and what stands behind the last whole record.
 struct Records<'a> {
     headers: Vec<&'a [u8]>,
     frames: Vec<&'a [u8]>,
+    /// Where in each header the captured length stands.
+    captured_at: Vec<usize>,
     tail: &'a [u8],
 }
 
 impl<'a> Records<'a> {
     fn of(capture: &'a [u8]) -> Self {
         let is_big_endian = capture[0] == 0xa1;
+        let field = |bytes: &[u8]| {
+            let bytes = bytes.try_into().unwrap();
+            if is_big_endian {
+                u32::from_be_bytes(bytes)
+            } else {
+                u32::from_le_bytes(bytes)
+            }
+        };
+        let minor = capture[6].max(capture[7]);
         let mut records = Self {
             headers: Vec::new(),
             frames: Vec::new(),
+            captured_at: Vec::new(),
             tail: &capture[24..],
         };
         while let Some((header, rest)) = records.tail.split_at_checked(16) {
-            let captured: [u8; 4] = header[8..12].try_into().unwrap();
-            let captured = if is_big_endian {
-                u32::from_be_bytes(captured)
-            } else {
-                u32::from_le_bytes(captured)
-            };
+            let lengths = [field(&header[8..12]), field(&header[12..])];
+            let is_wire_first = minor < 3 || minor == 3 && lengths[0] > lengths[1];
+            let captured = lengths[usize::from(is_wire_first)];
             let Some((frame, rest)) = rest.split_at_checked(captured as usize) else {
                 break;
             };
+            if header.iter().all(|&byte| byte == 0) {
+                break;
+            }
+            records.captured_at.push(if is_wire_first { 12 } else { 8 });
             records.headers.push(header);
             records.frames.push(frame);
             records.tail = rest;
@@ -150,8 +167,8 @@ fn check_oracle(folder: &Path) -> Result<(), String> {
         "truncated is not the number of cut packets",
     )?;
     ensure(
-        expected.torn_bytes == before.tail.len(),
-        "torn_bytes is not the length of the torn tail",
+        expected.torn_bytes + expected.zero_bytes == before.tail.len(),
+        "torn_bytes and zero_bytes are not the length of the tail",
     )?;
     ensure(
         expected.packets == before.frames.len() as u64,
@@ -181,8 +198,10 @@ fn check_oracle(folder: &Path) -> Result<(), String> {
 fn is_right_record(before: &Records, after: &Records, number: usize, word: &str, lengths: &str) -> bool {
     let (header_before, header_after) = (before.headers[number], after.headers[number]);
     let (frame_before, frame_after) = (before.frames[number], after.frames[number]);
-    let has_same_header =
-        header_before[..8] == header_after[..8] && header_before[12..] == header_after[12..];
+    let at = before.captured_at[number];
+    let has_same_header = header_before[..at] == header_after[..at]
+        && header_before[at + 4..] == header_after[at + 4..]
+        && after.captured_at[number] == at;
     has_same_header
         && match word {
             "kept" => frame_after == frame_before,
@@ -214,12 +233,39 @@ fn check_slimmed(folder: &Path, lengths: &str, io_mode: &str) -> Result<(), Stri
     same_count("kept", run.count("kept"), expected.packets - expected.truncated)?;
     same_count("in_bytes", run.count("in_bytes"), bytes_before)?;
     same_count("out_bytes", run.count("out_bytes"), output.len() as u64)?;
+    check_tail(&run, &expected, bytes_before)?;
 
     let marker = directory.path().join(".slim_markers").join(name);
     fs::remove_file(marker).map_err(|error| format!("marker: {error}"))?;
     let again = program::slim(&capture, lengths, &args)?;
     same_bytes(&capture, &output).map_err(|error| format!("slimmed twice: {error}"))?;
     same_count("truncated the second time", again.count("truncated"), 0)
+}
+
+/// The program reports what stands behind the last packet, and where, and nothing else of that kind.
+fn check_tail(run: &program::Run, expected: &Expected, size: u64) -> Result<(), String> {
+    let zeros_at = size - expected.zero_bytes as u64;
+    let torn_at = zeros_at - expected.torn_bytes as u64;
+    let torn = format!(
+        "last record incomplete: {} bytes from position {} on kept as they are",
+        count(expected.torn_bytes as u64),
+        count(torn_at)
+    );
+    let zeros = format!(
+        "zeros behind the last packet, {} bytes from position {}",
+        count(expected.zero_bytes as u64),
+        count(zeros_at)
+    );
+    let mut wanted = Vec::new();
+    wanted.extend((expected.torn_bytes > 0).then_some(torn));
+    wanted.extend((expected.zero_bytes > 0).then_some(zeros));
+    let is_of_a_tail = |note: &&str| note.starts_with("last record") || note.starts_with("zeros");
+    let notes = run.file["notes"].as_array().unwrap().iter();
+    let notes: Vec<&str> = notes
+        .filter_map(|note| note.as_str())
+        .filter(is_of_a_tail)
+        .collect();
+    ensure(notes == wanted, &format!("{notes:?} instead of {wanted:?}"))
 }
 
 /// The program fails with the case's words and leaves the very same file.

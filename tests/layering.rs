@@ -1,5 +1,6 @@
 //! Holds the sources to the architecture that `src/lib.rs` draws: who may import whom, where each outside crate is at
-//! home, which modules are pure, where `unsafe` may stand, and how a file opens and ends.
+//! home, which modules are pure, where `unsafe` may stand, who may change owner, mode, times or attributes of a file, and
+//! how a file opens and ends.
 //!
 //! The tables below are the rule. Every check works on source text, so that `layering/violations.rs` can show
 //! that a violation of each kind is found; `layering/names.rs` reads what a file names. Code under `cfg(test)` is exempt from imports, homes and purity.
@@ -24,31 +25,36 @@ const IMPORTS: &[(&str, &str)] = &[
     ("words", ""),
     ("budget", ""),
     ("capture", ""),
+    ("entry", ""),
     ("queue", ""),
     ("journal", ""),
     ("service", ""),
+    ("limits", ""),
+    ("threads", ""),
     ("digest", "words"),
     ("slim", "capture words"),
     ("trace", "slim"),
     ("alerts", "slim"),
-    ("commit", "capture digest trace words"),
+    ("lease", "budget"),
+    ("commit", "capture digest trace words lease"),
     ("report", "digest words journal"),
-    ("input", "capture commit digest budget"),
+    ("input", "capture commit digest budget lease"),
     (
         "job",
-        "input slim trace alerts commit capture digest budget report words",
+        "input slim trace alerts commit capture digest budget report threads words",
     ),
     ("pool", "job commit budget report words"),
     (
         "provenance",
-        "trace commit input slim capture digest budget report words",
+        "trace commit input slim capture digest budget report threads words",
     ),
     ("scan", "capture commit"),
     ("config", "budget digest job slim alerts words scan"),
-    ("watch", "queue scan capture config report"),
-    ("status", "report words"),
-    ("stream", "capture slim job report words"),
-    ("restore", "capture slim oneshot report"),
+    ("watch", "queue scan commit capture config report"),
+    ("place", "oneshot job commit lease report"),
+    ("status", "place job report threads words commit entry"),
+    ("stream", "capture slim job report threads words"),
+    ("restore", "capture entry slim oneshot report"),
     ("malcolm", "config job scan words"),
     ("unit", "malcolm"),
     (
@@ -57,12 +63,12 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "words slim alerts job config budget digest trace oneshot explain provenance restore report status stream malcolm",
+        "words slim alerts job config budget digest trace oneshot explain place provenance restore report status stream malcolm",
     ),
-    ("oneshot", "pool job scan commit budget report"),
+    ("oneshot", "pool job scan commit budget report threads"),
     (
         "daemon",
-        "watch queue scan pool job alerts commit budget report config capture journal service status",
+        "watch queue scan pool job alerts commit budget report config capture journal place service status threads",
     ),
 ];
 
@@ -80,28 +86,29 @@ const HOMES: &[(&str, &str)] = &[
     ("humantime", "provenance/show"),
     ("humansize", "report oneshot"),
     ("indicatif", "report oneshot"),
-    ("libc", "input"),
+    ("libc", "input lease"),
     ("liblzma", "capture/compression/xz"),
     ("lz4_flex", "capture/compression/lz4"),
     ("maud", "explain/html"),
     ("memmap2", "input"),
     (
         "nix",
-        "input commit budget config oneshot job alerts watch daemon/clock status/server stream",
+        "input lease commit budget config oneshot job alerts watch daemon/clock place status/server stream pool/lingering entry limits threads",
     ),
     ("notify", "watch"),
     ("pcap_parser", "capture"),
+    ("rustix", "commit/attributes commit/directory"),
     ("sd_notify", "service"),
     (
         "serde",
-        "config report commit/marker digest malcolm/discover provenance status trace explain/json alerts/json",
+        "config report commit/marker digest malcolm/discover provenance status trace explain/json alerts/json place",
     ),
     ("serde_saphyr", "malcolm/discover"),
     ("serde_json", "report oneshot commit/marker status alerts/json"),
     ("sha2", "digest"),
     ("tempfile", "explain/page daemon/tests malcolm/discover/tests"),
     ("thiserror", ANYWHERE),
-    ("tokio", "pool daemon oneshot watch status stream bin"),
+    ("tokio", "pool daemon oneshot watch status stream threads bin"),
     ("toml", "config"),
     (
         "tracing",
@@ -146,7 +153,55 @@ const IMPURE_PATHS: &[&[&str]] = &[
 const CLOCKS: &[&str] = &["Instant", "SystemTime"];
 const PRINTING: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];
 
-const UNSAFE_HOME: &str = "input";
+/// What changes owner, mode, times or attributes of the file that a name leads to. Between a look at the name and the
+/// change, the owner of a directory can put another file there, so that nothing of this is called anywhere.
+const CHANGES_BY_NAME: &[&str] = &[
+    "set_permissions",
+    "chmod",
+    "fchmodat",
+    "fchmodat2",
+    "chmodat",
+    "chown",
+    "lchown",
+    "fchownat",
+    "chownat",
+    "utime",
+    "utimes",
+    "lutimes",
+    "futimesat",
+    "utimensat",
+    "filetime",
+    "set_file_times",
+    "set_file_mtime",
+    "setxattr",
+    "lsetxattr",
+    "removexattr",
+    "lremovexattr",
+    "xattr::set",
+    "xattr::set_deref",
+    "xattr::remove",
+    "xattr::remove_deref",
+];
+/// What does the same to a file that is open, or to every file that is made.
+const CHANGES_BY_DESCRIPTOR: &[&str] = &[
+    "fchmod",
+    "fchown",
+    "futimens",
+    "FileTimes",
+    "set_modified",
+    "set_xattr",
+    "remove_xattr",
+    "fsetxattr",
+    "fremovexattr",
+    "ioctl_setflags",
+    "FS_IOC_SETFLAGS",
+    "FS_IOC_FSSETXATTR",
+];
+const ATTRIBUTES_HOME: &str = "commit/attributes";
+/// The umask is the whole process's; the status socket has no other way to its mode than by it.
+const UMASK_HOME: &str = "status/server";
+
+const UNSAFE_HOMES: &[&str] = &["input", "lease"];
 /// The map of the crate and the commit protocol are prose, and as long as they need to be.
 const LONG_OPENINGS: &[&str] = &["lib", "commit"];
 const OPENING_LINES: std::ops::RangeInclusive<usize> = 3..=12;
@@ -249,12 +304,42 @@ fn impurities(source: &Source) -> Vec<String> {
         .collect()
 }
 
-fn unsafe_away_from_home(source: &Source) -> Vec<String> {
-    let tokens = TokenBuffer::new2(syn::parse_str(&source.text).unwrap());
-    if source.is_below(UNSAFE_HOME) || !holds_unsafe(tokens.begin()) {
+/// Changes of owner, mode, times or attributes: by a name nowhere, by a descriptor in one file.
+fn changes_of_attributes(source: &Source) -> Vec<String> {
+    if source.place.ends_with("/tests") {
         return Vec::new();
     }
-    vec![format!("{}: unsafe belongs in {UNSAFE_HOME} alone", source.place)]
+    let names = Names::of(source);
+    let is_named = |what: &str| match what.split_once("::") {
+        None => names.words.contains(what),
+        Some((outer, inner)) => names
+            .outside
+            .iter()
+            .any(|path| path.len() >= 2 && path[path.len() - 2] == outer && path[path.len() - 1] == inner),
+    };
+    let by_name = CHANGES_BY_NAME
+        .iter()
+        .filter(|what| is_named(what))
+        .map(|what| format!("{}: {what} takes a name; use {ATTRIBUTES_HOME}", source.place));
+    let by_descriptor = CHANGES_BY_DESCRIPTOR
+        .iter()
+        .filter(|what| is_named(what) && !source.is_below(ATTRIBUTES_HOME))
+        .map(|what| format!("{}: {what} belongs in {ATTRIBUTES_HOME} alone", source.place));
+    let umask = (is_named("umask") && !source.is_below(UMASK_HOME))
+        .then(|| format!("{}: umask belongs in {UMASK_HOME} alone", source.place));
+    by_name.chain(by_descriptor).chain(umask).collect()
+}
+
+fn unsafe_away_from_home(source: &Source) -> Vec<String> {
+    let tokens = TokenBuffer::new2(syn::parse_str(&source.text).unwrap());
+    if UNSAFE_HOMES.iter().any(|home| source.is_below(home)) || !holds_unsafe(tokens.begin()) {
+        return Vec::new();
+    }
+    vec![format!(
+        "{}: unsafe belongs in {} alone",
+        source.place,
+        UNSAFE_HOMES.join(" and ")
+    )]
 }
 
 fn holds_unsafe(mut cursor: Cursor) -> bool {
@@ -428,6 +513,11 @@ fn pure_modules_are_pure() {
 #[test]
 fn unsafe_stands_in_one_file() {
     assert_everywhere(unsafe_away_from_home);
+}
+
+#[test]
+fn owner_mode_times_and_attributes_change_by_descriptor_in_one_file() {
+    assert_everywhere(changes_of_attributes);
 }
 
 #[test]

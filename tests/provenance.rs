@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use pcap_slim::capture::pcap::Reader as CaptureReader;
+use pcap_slim::commit::directory::Directory;
 use pcap_slim::commit::recover;
 use serde_json::Value;
 use support::tls_capture;
@@ -194,6 +195,94 @@ fn packets_that_are_missing_or_too_many_are_found() {
 }
 
 #[test]
+fn what_was_changed_since_it_was_slimmed_is_told() {
+    use std::io::Write;
+    let hour = std::time::Duration::from_secs(3600);
+    let touched = |more: &[&str]| {
+        let slimmed = Slimmed::new(more);
+        let file = fs::File::options().write(true).open(slimmed.path()).unwrap();
+        file.set_modified(std::time::SystemTime::now() - hour).unwrap();
+        drop(file);
+        let (status, answer) = verify(&slimmed.path());
+        let reason = answer["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("changed since it was slimmed"), "{reason}");
+        (status, answer["verdict"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(touched(&[]), (1, "changed".to_owned()));
+    assert_eq!(touched(&["--trace"]), (1, "changed".to_owned()));
+    // A digest says that its bytes are the same.
+    assert_eq!(touched(&["--digest", "blake3"]), (0, "same".to_owned()));
+    for more in [&[][..], &["--trace"], &["--digest", "sha256"]] {
+        let slimmed = Slimmed::new(more);
+        let mut file = fs::File::options().append(true).open(slimmed.path()).unwrap();
+        file.write_all(&slimmed.original[24..2000]).unwrap();
+        drop(file);
+        let (status, answer) = verify(&slimmed.path());
+        assert_eq!((status, answer["verdict"].as_str()), (1, Some("differs")));
+        let reason = answer["reason"].as_str().unwrap();
+        assert!(reason.starts_with("changed since it was slimmed: "), "{answer}");
+    }
+}
+
+#[test]
+fn a_changed_capture_is_slimmed_again_only_when_told_so_and_its_original_is_not_forgotten() {
+    let slimmed = Slimmed::new(&["--digest", "sha256"]);
+    let original = slimmed.report["digests"]["original"].clone();
+    let grown = [&fs::read(slimmed.path()).unwrap()[..], &slimmed.original[24..]].concat();
+    fs::write(slimmed.path(), &grown).unwrap();
+    for _ in 0..2 {
+        let (status, out, _) = ask(&["--single"], &slimmed.path());
+        assert!(
+            status == 0 && out.contains("changed since it was slimmed"),
+            "{out}"
+        );
+        let (_, out, _) = ask(&["--output", "json", "--single"], &slimmed.path());
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["files"][0]["status"], "skipped_changed_since_slimmed");
+    }
+    assert_eq!(fs::read(slimmed.path()).unwrap(), grown);
+    let (_, out, error) = ask(&["--dry-run", "--single"], &slimmed.path());
+    assert!(
+        out.is_empty() && error.contains("changed since it was slimmed"),
+        "{error}"
+    );
+    let (_, out, _) = ask(&["--dry-run", "--again", "--single"], &slimmed.path());
+    assert_eq!(out, format!("{}\n", slimmed.path().display()));
+
+    let run = program::slim(&slimmed.path(), "rewrite", &["--again", "--digest", "sha256"]).unwrap();
+    assert_eq!(run.file["status"], "ok");
+    assert_eq!(run.file["in_bytes"], grown.len());
+    let (status, answer) = verify(&slimmed.path());
+    assert_eq!(status, 0, "{answer}");
+    assert_eq!(
+        (
+            &answer["times_slimmed"],
+            &answer["original"]["bytes"],
+            &answer["original"]["digest"]
+        ),
+        (&2.into(), &slimmed.original.len().into(), &original)
+    );
+    let (_, out, _) = ask(&["verify"], &slimmed.path());
+    assert!(out.contains("; it was slimmed 2 times"), "{out}");
+}
+
+#[test]
+fn another_file_under_the_name_is_told_from_a_changed_one() {
+    let slimmed = Slimmed::new(&[]);
+    let new = slimmed.directory.path().join("new");
+    fs::write(&new, tls_capture(50_000, 2)).unwrap();
+    fs::rename(new, slimmed.path()).unwrap();
+    let (status, answer) = verify(&slimmed.path());
+    assert_eq!((status, answer["verdict"].as_str()), (1, Some("differs")));
+    assert!(
+        answer["reason"].as_str().unwrap().contains("another file"),
+        "{answer}"
+    );
+    program::slim(&slimmed.path(), "rewrite", &[]).unwrap();
+    assert_eq!(verify(&slimmed.path()).1["times_slimmed"], 1);
+}
+
+#[test]
 fn an_original_beside_a_trace_is_told_from_a_damaged_capture() {
     let slimmed = Slimmed::new(&["--trace"]);
     fs::remove_file(slimmed.directory.path().join(".slim_markers").join(NAME)).unwrap();
@@ -346,7 +435,7 @@ fn a_capture_with_nothing_to_cut_gets_no_trace_and_keeps_an_earlier_one() {
 fn slimming_without_a_trace_removes_one_of_the_capture_before() {
     let slimmed = Slimmed::new(&["--trace"]);
     fs::write(slimmed.path(), tls_capture(50_000, 2)).unwrap();
-    program::slim(&slimmed.path(), "rewrite", &[]).unwrap();
+    program::slim(&slimmed.path(), "rewrite", &["--again"]).unwrap();
     assert!(!slimmed.trace().exists());
     assert_eq!(verify(&slimmed.path()).1["verdict"], "same");
 }
@@ -359,10 +448,15 @@ fn a_trace_goes_when_its_capture_goes_and_nothing_else_does() {
     for other in &others {
         fs::write(other, "mine").unwrap();
     }
-    recover::directory(slimmed.directory.path()).unwrap();
+    recover::directory(&Directory::open(slimmed.directory.path()).unwrap()).unwrap();
     assert!(slimmed.trace().exists());
     fs::remove_file(slimmed.path()).unwrap();
-    assert_eq!(recover::directory(slimmed.directory.path()).unwrap().stale, 2);
+    assert_eq!(
+        recover::directory(&Directory::open(slimmed.directory.path()).unwrap())
+            .unwrap()
+            .stale,
+        2
+    );
     assert!(!slimmed.trace().exists());
     assert!(others.iter().all(|other| other.exists()));
 }

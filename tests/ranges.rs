@@ -220,6 +220,29 @@ fn a_torn_tail_belongs_to_the_last_range() {
 }
 
 #[test]
+fn zeros_behind_belong_to_the_last_range() {
+    let frames = vec![tcp_frame(443, &[0x17; 700]); 3000];
+    for capture in [capture_of(&frames), pcapng_of(&frames)] {
+        for zeros in [16, 1000, 3_000_000] {
+            let mut padded = capture.clone();
+            padded.resize(capture.len() + zeros, 0);
+            let ranges = ranges(&padded, 4).unwrap();
+            // Where nearly all is zeros, it is not divided.
+            assert!(ranges.len() > 1 || zeros > 1000);
+            if !ranges.is_empty() {
+                let parts = by_ranges(&padded, &ranges).unwrap();
+                assert!(
+                    parts == slim_bytes(&padded, Lengths::Rewrite).unwrap(),
+                    "{zeros} zeros"
+                );
+            }
+            padded.extend_from_slice(&capture[48..]);
+            never_wrong(&padded, 4);
+        }
+    }
+}
+
+#[test]
 fn damage_in_any_range_is_an_error_of_that_range() {
     let mut capture = capture_of(&vec![tcp_frame(443, &[0x17; 700]); 3000]);
     let record = 16 + tcp_frame(443, &[0x17; 700]).len();
@@ -264,7 +287,9 @@ fn rest(mut reader: Reader<&[u8]>) -> Vec<u8> {
         while let Ok(Some(piece)) = reader.next_piece() {
             match piece {
                 Piece::Span(span) => all.extend_from_slice(span.bytes),
-                Piece::Head(head) | Piece::Tail(head) => all.extend_from_slice(head.bytes),
+                Piece::Head(head) | Piece::Tail(head) | Piece::Zeros(head) => {
+                    all.extend_from_slice(head.bytes);
+                }
             }
         }
         all
@@ -334,6 +359,8 @@ fn metadata_of_a_capture_that_has_grown_take_what_is_new() {
         .collect();
     for capture in [capture_of(&frames), pcapng_of(&frames)] {
         let whole = metadata(&capture[..]).unwrap();
+        let preallocated = [&capture[..], &[0; 100]].concat();
+        assert_eq!(metadata(&preallocated[..]).unwrap(), whole, "room for more");
         for length in 60..capture.len() {
             let before = metadata(&capture[..length]).unwrap();
             assert_eq!(
@@ -436,15 +463,23 @@ fn a_check_on_several_threads_says_what_one_says() {
     damaged[at + 8..at + 12].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
     let mut misled = HEADER.to_vec();
     misled.extend_from_slice(&capture_of(&[around(&sound[24..]), tcp_frame(80, b"x")])[24..]);
+    let mut preallocated = sound.clone();
+    preallocated.resize(sound.len() + 40_000_000, 0);
+    let mut zeroed = preallocated.clone();
+    zeroed.extend_from_slice(&sound[24..]);
     for (name, capture) in [
         ("sound", &sound[..]),
+        ("preallocated", &preallocated),
+        ("zeroed in the middle", &zeroed),
         ("torn", &sound[..sound.len() - 100]),
         ("damaged", &damaged),
         ("misled", &misled),
     ] {
         for io_mode in [IoMode::Buffered, IoMode::Mmap] {
             let one = checked(capture, 1, PolicyName::Reference, io_mode);
-            assert_eq!(one.3, capture.len() as u64);
+            // At damage the reading ends.
+            let is_sound = !["damaged", "zeroed in the middle"].contains(&name);
+            assert_eq!(one.3 == capture.len() as u64, is_sound, "{name}");
             for threads in [2, 3, 8] {
                 let several = checked(capture, threads, PolicyName::Reference, io_mode);
                 assert_eq!(

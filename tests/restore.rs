@@ -210,7 +210,7 @@ fn what_cannot_be_restored_is_named_and_leaves_nothing() {
     fs::write(directory.path().join("in.pcap"), &hostile).unwrap();
     let output = restore(directory.path(), &["in.pcap", "-o", "out.pcap"]);
     assert!(
-        said(&output).contains(&format!("byte {position}:")),
+        said(&output).contains(&format!("position {position}:")),
         "{}",
         said(&output)
     );

@@ -7,8 +7,18 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use pcap_slim::scan::{Selection, directories, look, scan};
+use pcap_slim::commit::directory::Directory;
+use pcap_slim::scan::{Found, Seen, Selection, Unread, directories_at};
+
+fn scan(root: &Path, selection: &Selection) -> std::io::Result<(Vec<Found>, Unread)> {
+    pcap_slim::scan::scan(&Directory::open(root)?, selection)
+}
+
+fn look(root: &Path, relative: &Path) -> std::io::Result<Seen> {
+    pcap_slim::scan::look(&Directory::open(root)?, relative)
+}
 
 fn selection(include: &[&str], exclude: &[&str], recursive: bool) -> Selection {
     let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -55,8 +65,8 @@ fn directories_below_count_only_when_recursive() {
     assert_eq!(names(root.path(), &pcaps(false)), paths(&["a.pcap"]));
     let all = paths(&["a.pcap", "live-/d.pcap", "monday/b.pcap", "monday/night/c.pcap"]);
     assert_eq!(names(root.path(), &pcaps(true)), all);
-    assert_eq!(directories(root.path(), &pcaps(false)).unwrap(), [root.path()]);
-    assert_eq!(directories(root.path(), &pcaps(true)).unwrap().len(), 4);
+    assert_eq!(directories_at(root.path(), &pcaps(false)).unwrap(), [root.path()]);
+    assert_eq!(directories_at(root.path(), &pcaps(true)).unwrap().len(), 4);
 }
 
 #[test]
@@ -77,7 +87,7 @@ fn symbolic_links_are_not_followed_but_the_given_directory_may_be_one() {
     );
     assert_eq!(
         look(&root.path().join("real"), Path::new("link.pcap")).unwrap(),
-        None
+        Seen::Nothing
     );
 }
 
@@ -132,10 +142,8 @@ fn size_and_mtime_are_those_of_the_file() {
         (found[0].size, found[0].modified),
         (4, metadata.modified().unwrap())
     );
-    assert_eq!(
-        look(root.path(), Path::new("a.pcap")).unwrap().as_ref(),
-        found.first()
-    );
+    let seen = look(root.path(), Path::new("a.pcap")).unwrap();
+    assert_eq!(seen, Seen::File(found[0].clone()));
 }
 
 #[test]
@@ -146,7 +154,43 @@ fn a_directory_that_is_missing_is_an_error_and_a_capture_that_is_missing_is_none
         scan(&missing, &pcaps(true)).unwrap_err().kind(),
         std::io::ErrorKind::NotFound
     );
-    assert_eq!(look(&missing, Path::new("a.pcap")).unwrap(), None);
+    let missing = look(root.path(), Path::new("missing/a.pcap")).unwrap();
+    assert_eq!(missing, Seen::Nothing);
+    fs::create_dir(root.path().join("b.pcap")).unwrap();
+    assert_eq!(look(root.path(), Path::new("b.pcap")).unwrap(), Seen::Directory);
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_during_a_scan_is_not_entered() {
+    let root = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    write(outside.path(), "outside.pcap");
+    write(root.path(), "day/inside.pcap");
+    let (day, hidden) = (root.path().join("day"), root.path().join("hidden"));
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                fs::rename(&day, &hidden).unwrap();
+                symlink(outside.path(), &day).unwrap();
+                fs::remove_file(&day).unwrap();
+                fs::rename(&hidden, &day).unwrap();
+            }
+        });
+        let outside = Path::new("day/outside.pcap");
+        let seen: Vec<_> = (0..5_000)
+            .flat_map(|_| {
+                let (found, unread) = scan(root.path(), &pcaps(true)).unwrap();
+                let by_look = look(root.path(), outside).unwrap();
+                (found.iter().any(|found| found.relative == outside) || !unread.is_empty())
+                    .then(|| format!("{found:?} {unread:?}"))
+                    .into_iter()
+                    .chain((by_look != Seen::Nothing).then(|| format!("{by_look:?}")))
+            })
+            .collect();
+        is_done.store(true, Ordering::Relaxed);
+        assert!(seen.is_empty(), "{seen:?}");
+    });
 }
 
 #[test]

@@ -159,6 +159,32 @@ fn the_socket_is_its_groups_alone_and_goes_with_the_daemon() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
+/// The umask is changed while the socket is made, so that this takes a process of its own.
+#[test]
+fn whatever_the_umask_the_socket_is_its_groups_and_other_files_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("captures")).unwrap();
+    let [captures, metrics] = ["captures", "metrics.prom"].map(|name| at(name).display().to_string());
+    let config = format!("[[watch]]\npath = \"{captures}\"\n[daemon]\nmetrics_file = \"{metrics}\"\n");
+    fs::write(at("config.toml"), config).unwrap();
+    let mut daemon = std::process::Command::new("sh")
+        .args(["-c", "umask 077; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_pcap-slimd"))
+        .args(["--config", "config.toml", "--socket", "status.sock"])
+        .current_dir(directory.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("a socket and a metrics file", || {
+        at("status.sock").exists() && at("metrics.prom").exists()
+    });
+    let modes = [mode(&at("status.sock")), mode(&at("metrics.prom"))];
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    assert_eq!(modes, [0o660, 0o600]);
+}
+
 #[test]
 fn the_socket_of_a_living_daemon_is_not_taken() {
     let daemon = Daemon::with(1);

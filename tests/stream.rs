@@ -624,7 +624,7 @@ fn a_damaged_record_ends_the_recording_behind_the_packets_before_it() {
     let output = stream(directory.path(), &["-w", "slim.pcap", "--forward", "-"], &input);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout == input);
-    let place = format!("damaged at byte {}", whole.len());
+    let place = format!("damage in the middle at position {}", whole.len());
     assert!(said(&output).contains(&place), "{}", said(&output));
     assert!(fs::read(directory.path().join("slim.pcap")).unwrap() == slimmed(&whole));
     let whole = two_interfaces(BIG, 10, [1, 1]);
@@ -635,7 +635,7 @@ fn a_damaged_record_ends_the_recording_behind_the_packets_before_it() {
         let name = format!("{}.pcapng", damage[7]);
         let output = stream(directory.path(), &["-w", &name], &[&whole, damage].concat());
         assert_eq!(output.status.code(), Some(1));
-        let place = format!("damaged at byte {}", whole.len());
+        let place = format!("damage in the middle at position {}", whole.len());
         assert!(said(&output).contains(&place), "{}", said(&output));
         assert!(fs::read(directory.path().join(name)).unwrap() == slimmed(&whole));
     }

@@ -6,10 +6,13 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pcap_slim::commit::root::Root;
 use pcap_slim::scan::Selection;
 use pcap_slim::watch::{Directory, Sighting, State, follow, scan_once};
 use tokio::sync::mpsc;
@@ -20,14 +23,36 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A followed directory and what was seen in it.
 struct Followed {
+    root: Arc<Root>,
     sightings: mpsc::Receiver<Sighting>,
 }
 
 impl Followed {
     fn new(root: &Path, recursive: bool, rescan: Duration) -> Self {
         let (sender, sightings) = mpsc::channel(16);
-        tokio::spawn(follow(directory(root, recursive), rescan, sender));
-        Self { sightings }
+        let root = Arc::new(Root::new(root));
+        tokio::spawn(follow(directory(&root, recursive), rescan, sender));
+        Self { root, sightings }
+    }
+
+    /// The next state that is told.
+    async fn next_state(&mut self) -> State {
+        loop {
+            if let Some(state) = self.next().await.state {
+                return state;
+            }
+        }
+    }
+
+    /// Waits until something else is in the directory's place, and returns what is said of it. Nothing may be found.
+    async fn replaced(&mut self) -> String {
+        loop {
+            let sighting = self.next().await;
+            assert_eq!(sighting.found, []);
+            if let Some(State::Replaced(why)) = sighting.state {
+                return why;
+            }
+        }
     }
 
     async fn next(&mut self) -> Sighting {
@@ -57,7 +82,7 @@ impl Followed {
     }
 }
 
-fn directory(root: &Path, recursive: bool) -> Directory {
+fn directory(root: &Arc<Root>, recursive: bool) -> Directory {
     let selection = Selection::new(&["*.pcap".to_owned()], &[], recursive).unwrap();
     Directory::new(0, root, selection, |_, _| {})
 }
@@ -199,57 +224,156 @@ async fn a_directory_without_a_parent_is_found_by_the_rescan() {
 }
 
 #[tokio::test]
-async fn a_directory_that_vanishes_and_comes_back_is_watched_again() {
+async fn a_directory_that_is_moved_away_and_back_is_watched_again() {
     let parent = tempfile::tempdir().unwrap();
-    let root = parent.path().join("captures");
+    let (root, away) = (parent.path().join("captures"), parent.path().join("away"));
     fs::create_dir(&root).unwrap();
     let mut followed = Followed::new(&root, false, NEVER);
     followed.next_whole().await;
-    for vanish in [
-        (|root: &Path| fs::remove_dir_all(root).unwrap()) as fn(&Path),
-        |root| fs::rename(root, root.with_extension("away")).unwrap(),
-    ] {
-        vanish(&root);
-        let sighting = followed.next().await;
-        assert!(sighting.found.is_empty(), "{sighting:?}");
-        fs::create_dir(&root).unwrap();
-        fs::write(root.join("back.pcap"), "").unwrap();
-        followed.found("back.pcap").await;
-        // And its events are heard again.
-        fs::write(root.join("new.pcap"), "").unwrap();
-        followed.found("new.pcap").await;
-    }
-}
-
-#[tokio::test]
-async fn a_directory_replaced_faster_than_anybody_looks_is_watched_again() {
-    let parent = tempfile::tempdir().unwrap();
-    let root = parent.path().join("captures");
-    fs::create_dir(&root).unwrap();
-    let mut followed = Followed::new(&root, false, NEVER);
-    followed.next_whole().await;
-    fs::remove_dir(&root).unwrap();
-    fs::create_dir(&root).unwrap();
-    followed.next_whole().await;
+    fs::rename(&root, &away).unwrap();
+    let state = followed.next_state().await;
+    assert!(matches!(state, State::Missing(_)), "{state:?}");
+    fs::write(away.join("back.pcap"), "").unwrap();
+    fs::rename(&away, &root).unwrap();
+    followed.found("back.pcap").await;
+    // And its events are heard again.
     fs::write(root.join("new.pcap"), "").unwrap();
     followed.found("new.pcap").await;
 }
 
 #[tokio::test]
-async fn a_directory_renamed_away_and_made_anew_in_its_place_is_followed_and_the_old_one_is_not() {
+async fn another_directory_in_its_place_is_left_alone_until_it_is_accepted() {
+    for replace in [
+        (|root| {
+            fs::remove_dir_all(root).unwrap();
+            fs::create_dir(root).unwrap();
+        }) as fn(&Path),
+        |root| {
+            fs::rename(root, root.with_extension("away")).unwrap();
+            fs::create_dir(root).unwrap();
+        },
+        |root| {
+            fs::create_dir(root.with_extension("other")).unwrap();
+            fs::rename(root, root.with_extension("away")).unwrap();
+            symlink(root.with_extension("other"), root).unwrap();
+        },
+    ] {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("captures");
+        fs::create_dir(&root).unwrap();
+        let mut followed = Followed::new(&root, true, Duration::from_millis(50));
+        followed.next_whole().await;
+        replace(&root);
+        fs::write(root.join("new.pcap"), "").unwrap();
+        assert_eq!(
+            followed.replaced().await,
+            "it is not the directory that was opened first; reload to watch it"
+        );
+        for _ in 0..3 {
+            followed.replaced().await;
+        }
+        followed.root.forget();
+        followed.found("new.pcap").await;
+        fs::write(root.join("newer.pcap"), "").unwrap();
+        followed.found("newer.pcap").await;
+    }
+}
+
+#[tokio::test]
+async fn the_directory_itself_is_followed_again_when_it_is_back_in_its_place() {
     let parent = tempfile::tempdir().unwrap();
-    let root = parent.path().join("captures");
-    let away = parent.path().join("away");
+    let (root, away) = (parent.path().join("captures"), parent.path().join("away"));
     fs::create_dir(&root).unwrap();
     let mut followed = Followed::new(&root, false, NEVER);
     followed.next_whole().await;
     fs::rename(&root, &away).unwrap();
     fs::create_dir(&root).unwrap();
+    followed.replaced().await;
+    // What is written into either is seen by nobody.
+    fs::write(away.join("a.pcap"), "").unwrap();
+    fs::write(root.join("b.pcap"), "").unwrap();
+    fs::rename(&root, parent.path().join("other")).unwrap();
+    fs::rename(&away, &root).unwrap();
+    let found = followed.found("a.pcap").await;
+    assert_eq!(found, HashSet::from([PathBuf::from("a.pcap")]));
+}
+
+#[tokio::test]
+async fn a_link_that_another_user_could_have_made_is_never_entered() {
+    let parent = tempfile::tempdir().unwrap();
+    let (shared, other) = (parent.path().join("shared"), parent.path().join("other"));
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("a.pcap"), "").unwrap();
+    let root = shared.join("captures");
+    let mut followed = Followed::new(&root, false, Duration::from_millis(50));
+    followed.next_state().await;
+    symlink(&other, &root).unwrap();
+    let why = followed.replaced().await;
+    assert!(why.contains("shared/captures is a symbolic link"), "{why}");
+    followed.root.forget();
+    for _ in 0..3 {
+        followed.replaced().await;
+    }
+    fs::remove_file(&root).unwrap();
+    fs::rename(&other, &root).unwrap();
+    followed.found("a.pcap").await;
+}
+
+#[tokio::test]
+async fn a_mounted_file_system_is_another_directory_and_unmounting_it_is_not_prevented() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("captures");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("below.pcap"), "").unwrap();
+    let mut followed = Followed::new(&root, false, Duration::from_millis(50));
     followed.next_whole().await;
-    fs::write(away.join("old.pcap"), "").unwrap();
-    fs::write(root.join("new.pcap"), "").unwrap();
-    let found = followed.found("new.pcap").await;
-    assert_eq!(found, HashSet::from([PathBuf::from("new.pcap")]));
+    let Some(mounted) = Mounted::at(&root) else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    fs::write(root.join("above.pcap"), "").unwrap();
+    assert_eq!(
+        followed.replaced().await,
+        "it is not the directory that was opened first, and lies on another file system; reload to watch it"
+    );
+    // The mount point is the directory that was there first.
+    drop(mounted);
+    assert_eq!(
+        followed.found("below.pcap").await,
+        HashSet::from([PathBuf::from("below.pcap")])
+    );
+    let _mounted = Mounted::at(&root).unwrap();
+    fs::write(root.join("above.pcap"), "").unwrap();
+    followed.replaced().await;
+    followed.root.forget();
+    followed.found("above.pcap").await;
+}
+
+/// A file system in memory, unmounted in the end and not lazily: nothing may hold it.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(path: &Path) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "none"])
+            .arg(path)
+            .output();
+        mount.ok()?.status.success().then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let mut tries = 0;
+        // A scan may be under way.
+        while !Command::new("umount").arg(&self.0).status().unwrap().success() {
+            tries += 1;
+            assert!(tries < 100, "it is held");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 #[tokio::test]
@@ -286,7 +410,7 @@ async fn scanning_once_ends_after_one_sighting() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("a.pcap"), "").unwrap();
     let (sender, mut sightings) = mpsc::channel(1);
-    scan_once(directory(root.path(), false), sender).await;
+    scan_once(directory(&Arc::new(Root::new(root.path())), false), sender).await;
     assert_eq!(
         sightings.recv().await.map(|sighting| sighting.found.len()),
         Some(1)

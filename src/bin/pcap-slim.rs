@@ -6,14 +6,19 @@
 use std::process::ExitCode;
 
 use pcap_slim::cli::{Slim, SlimCommand};
-use pcap_slim::{explain, oneshot, provenance, restore, stream};
+use pcap_slim::{cli, explain, limits, oneshot, place, provenance, restore, stream};
 
 fn main() -> ExitCode {
-    let (mut slim, warnings) = Slim::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    limits::prepare();
+    let (mut slim, warnings) = match Slim::read(std::env::args_os()) {
+        Ok(read) => read,
+        Err(error) => return cli::told(&error).into(),
+    };
     for warning in warnings {
         oneshot::tell(&format!("warning: {warning}"));
     }
     ExitCode::from(match slim.command.take() {
+        Some(SlimCommand::CheckPlace(place)) => place::run(&place.into()),
         Some(SlimCommand::Explain(explain)) => explain::run(&explain.into()),
         Some(SlimCommand::Restore(restore)) => restore::run(&restore.into()),
         Some(SlimCommand::Stream(stream)) => stream::run(&stream.into()),

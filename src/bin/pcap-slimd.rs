@@ -3,6 +3,7 @@
 //! All that is decided on the way is decided in the library.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -10,7 +11,7 @@ use pcap_slim::cli::{Slimd, SlimdCommand};
 use pcap_slim::config::{Mistakes, Settings};
 use pcap_slim::daemon::{self, Process};
 use pcap_slim::malcolm::discover::Installation;
-use pcap_slim::{journal, report, status, unit};
+use pcap_slim::{cli, journal, limits, oneshot, report, status, unit};
 
 /// Exit status: some capture failed, the daemon had to end, or a command could not tell what was asked.
 const FAILED: u8 = 1;
@@ -18,7 +19,11 @@ const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 78;
 
 fn main() -> ExitCode {
-    let slimd = Slimd::parse();
+    limits::prepare();
+    let slimd = match Slimd::try_parse() {
+        Ok(slimd) => slimd,
+        Err(error) => return cli::told(&error).into(),
+    };
     let done = match &slimd.command {
         None => slimd
             .settings()
@@ -28,10 +33,10 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error: Box<dyn Error>| {
         if error.is::<Mistakes>() {
-            eprintln!("{error}");
+            say(&error.to_string());
             return MISCONFIGURED.into();
         }
-        eprintln!("pcap-slimd: {}", report::with_causes(error.as_ref()));
+        say(&format!("pcap-slimd: {}", report::with_causes(error.as_ref())));
         FAILED.into()
     })
 }
@@ -59,8 +64,12 @@ fn tell(slimd: &Slimd, command: &SlimdCommand) -> Result<(), Box<dyn Error>> {
             Installation::read_or_default(directory.as_deref())?.to_toml()
         }
     };
-    print!("{text}");
-    Ok(())
+    Ok(oneshot::print(&text)?)
+}
+
+/// Says something on standard error; a closed one is no reason to stop.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 fn serve(settings: Settings, slimd: Slimd) -> ExitCode {

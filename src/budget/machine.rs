@@ -1,6 +1,6 @@
 //! What the machine says about itself: processor time, load, pressure.
 //!
-//! Read from /proc, the cgroup and the process's own clock (proc(5), `Documentation/accounting/psi.rst`). Everything is
+//! Read from /proc, the cgroup and each thread's own clock (proc(5), `Documentation/accounting/psi.rst`). Everything is
 //! a counter of which two readings are compared, never an average of the kernel's: `avg10` takes ten seconds to notice
 //! and ten more to forget. Where the kernel does not tell, there is no answer, and the budget does without.
 
@@ -152,9 +152,9 @@ fn total(text: &str) -> Option<Duration> {
     microseconds.parse().ok().map(Duration::from_micros)
 }
 
-/// Processor time that this process has used, all threads together.
-pub(super) fn own_cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+/// Processor time that this thread has used.
+pub(super) fn thread_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// How many processors there are.

@@ -2,17 +2,20 @@
 //!
 //! A worker says before each step how many bytes it will move; the budget lets it go at once or holds it back, and
 //! keeps asking it meanwhile whether it still wants to wait. No lock is held while waiting or while the kernel is asked,
-//! limits may change meanwhile, and whoever waits is woken for what cannot wait ([`bell`]). Each worker has a [`Budget`] of its own that shares everything but the count of how often it asked, by
-//! which one that is held back can be told from one that hangs. The arithmetic is in [`governor`] and pure; `machine`
-//! reads what the kernel tells.
+//! limits may change meanwhile, and whoever waits is woken for what cannot wait ([`bell`]). Each worker has a [`Budget`]
+//! of its own that shares everything but the count of how often it asked, by which one that is held back can be told from
+//! one that hangs. Only the processor time of workers counts: what other threads use, for the events of watched
+//! directories, must not hold the workers back. The arithmetic is in [`governor`] and pure; `machine` reads what the
+//! kernel tells.
 
 pub mod bell;
 pub mod governor;
 mod machine;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,17 +50,33 @@ const SAMPLE: Duration = Duration::from_millis(250);
 /// Over how long load and pressure are taken.
 const WINDOW: Duration = Duration::from_secs(1);
 
+thread_local! {
+    /// Whose work this thread does, and up to which processor time of the thread it is counted.
+    static COUNTED: Cell<Option<(u64, Duration)>> = const { Cell::new(None) };
+}
+
 /// The shared budget, as one worker has it.
 #[derive(Debug)]
 pub struct Budget {
     shared: Arc<Shared>,
     asked: AtomicU64,
+    /// Tells the workers apart.
+    worker: u64,
 }
+
+/// A thread that does the work of one worker. Dropped, what it has used since it last asked is counted too.
+#[derive(Debug)]
+#[must_use]
+pub struct AtWork<'a>(Option<&'a Budget>);
 
 #[derive(Debug)]
 struct Shared {
     begun: Instant,
     own_cgroup: Option<PathBuf>,
+    /// How often anybody was let go on.
+    let_through: AtomicU64,
+    /// How many are held back at the moment.
+    held_back: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -67,8 +86,6 @@ struct State {
     limits: Limits,
     io: Option<Bucket>,
     cpu: Option<Bucket>,
-    cpu_used: Duration,
-    cpu_asked: Duration,
     /// When a reading was begun last.
     observed: Option<Duration>,
     /// Of the last second, the oldest first.
@@ -111,8 +128,6 @@ impl Budget {
             limits: Limits::default(),
             io: None,
             cpu: None,
-            cpu_used: machine::own_cpu_time(),
-            cpu_asked: Duration::ZERO,
             observed: None,
             readings: VecDeque::new(),
             shown: None,
@@ -124,27 +139,54 @@ impl Budget {
         let shared = Shared {
             begun: Instant::now(),
             own_cgroup: machine::own_cgroup(),
+            let_through: AtomicU64::new(0),
+            held_back: AtomicUsize::new(0),
             state: Mutex::new(state),
         };
+        Self::of_worker(Arc::new(shared))
+    }
+
+    fn of_worker(shared: Arc<Shared>) -> Self {
+        static WORKERS: AtomicU64 = AtomicU64::new(0);
         Self {
-            shared: Arc::new(shared),
+            shared,
             asked: AtomicU64::new(0),
+            worker: WORKERS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
     /// The same budget for another worker, who has not asked yet.
     #[must_use]
     pub fn share(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            asked: AtomicU64::new(0),
+        Self::of_worker(Arc::clone(&self.shared))
+    }
+
+    /// Counts the processor time of this thread as this worker's from now on. A thread that only asks is counted between
+    /// the times that it asks.
+    pub fn at_work(&self) -> AtWork<'_> {
+        let is_counted = COUNTED.get().is_some_and(|(worker, _)| worker == self.worker);
+        if !is_counted {
+            self.used();
         }
+        AtWork((!is_counted).then_some(self))
     }
 
     /// How often this worker has asked whether it may go on, which it does all the while it is held back.
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// How often any worker was let go on. While this stays the same, nobody who asks moves.
+    #[must_use]
+    pub fn let_through(&self) -> u64 {
+        self.shared.let_through.load(Ordering::Relaxed)
+    }
+
+    /// How many workers are held back at the moment.
+    #[must_use]
+    pub fn held_back(&self) -> usize {
+        self.shared.held_back.load(Ordering::Relaxed)
     }
 
     /// Changes the limits for everybody, also for those who wait.
@@ -195,9 +237,12 @@ impl Budget {
             }
             let now = self.now();
             let Some((wait, cause)) = self.wait(ticket, now) else {
+                self.shared.let_through.fetch_add(1, Ordering::Relaxed);
                 return Ok(now.saturating_sub(begun));
             };
+            self.shared.held_back.fetch_add(1, Ordering::Relaxed);
             bell::wait(heard, wait.min(LOOK_AROUND));
+            self.shared.held_back.fetch_sub(1, Ordering::Relaxed);
             let slept = self.now().saturating_sub(now);
             self.state().throttled.add(cause, slept);
         }
@@ -215,7 +260,9 @@ impl Budget {
 
     /// For how long to do nothing, and because of what.
     fn wait(&self, ticket: Option<Ticket>, now: Duration) -> Option<(Duration, Cause)> {
+        let used = self.used();
         let mut state = self.state();
+        let cpu_ticket = state.cpu.as_mut().map(|cpu| cpu.take(used.as_secs_f64(), now));
         if state.is_sample_due(now) {
             // The others do without meanwhile.
             state.observed = Some(now);
@@ -227,17 +274,27 @@ impl Budget {
         if state.paused {
             return Some((SAMPLE, Cause::Pressure));
         }
-        let io = match (&mut state.io, ticket) {
-            (Some(io), Some(ticket)) => io.wait(ticket, now),
+        let until_paid = |bucket: &mut Option<Bucket>, ticket: Option<Ticket>| match (bucket, ticket) {
+            (Some(bucket), Some(ticket)) => bucket.wait(ticket, now),
             _ => Duration::ZERO,
         };
-        let cpu = state.cpu_wait(now);
+        let io = until_paid(&mut state.io, ticket);
+        let cpu = until_paid(&mut state.cpu, cpu_ticket);
         let longest = if cpu > io {
             (cpu, Cause::Cpu)
         } else {
             (io, Cause::Io)
         };
         (!longest.0.is_zero()).then_some(longest)
+    }
+
+    /// The processor time that this thread has used as this worker since it was asked last.
+    fn used(&self) -> Duration {
+        let now = machine::thread_cpu_time();
+        match COUNTED.replace(Some((self.worker, now))) {
+            Some((worker, before)) if worker == self.worker => now.saturating_sub(before),
+            _ => Duration::ZERO,
+        }
     }
 
     /// What the kernel has counted; it may take its time, so that nobody should hold the state meanwhile.
@@ -312,20 +369,16 @@ impl State {
             self.paused = governor::paused(self.paused, self.weather.pressure.unwrap_or(0.0), limit);
         }
     }
+}
 
-    /// How long to keep off the processors.
-    fn cpu_wait(&mut self, now: Duration) -> Duration {
-        let used = machine::own_cpu_time();
-        let spent = used.saturating_sub(self.cpu_used);
-        let is_after_a_rest = now.saturating_sub(self.cpu_asked) > WINDOW;
-        (self.cpu_used, self.cpu_asked) = (used, now);
-        let Some(cpu) = &mut self.cpu else {
-            return Duration::ZERO;
-        };
-        // What was used while nobody worked, by a scan perhaps, was not used in this second.
-        let spent = if is_after_a_rest { Duration::ZERO } else { spent };
-        let ticket = cpu.take(spent.as_secs_f64(), now);
-        cpu.wait(ticket, now)
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let Some(budget) = self.0 else { return };
+        let (used, now) = (budget.used(), budget.now());
+        if let Some(cpu) = &mut budget.state().cpu {
+            cpu.take(used.as_secs_f64(), now);
+        }
+        COUNTED.set(None);
     }
 }
 

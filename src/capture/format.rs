@@ -1,10 +1,11 @@
 //! Which container a file has, told by its first bytes.
 //!
-//! Names lie, so only magic numbers count. Containers that are known but not read yet have their names here, so that
-//! the refusal says what the file is.
+//! Names lie, so only magic numbers count. Containers and compressions that are known but not read have their names in
+//! `foreign`, so that the refusal says what the file is.
 
 use super::Error;
 use super::compression::Compression;
+use super::foreign;
 
 /// A container that this version reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Format {
 }
 
 /// How long the longest magic number is, in bytes.
-pub const LONGEST: usize = 6;
+pub const LONGEST: usize = 8;
 
 /// What a magic number stands for.
 const MAGICS: &[(&[u8], Result<Format, &str>)] = &[
@@ -51,10 +52,10 @@ pub fn detect(head: &[u8]) -> Result<Format, Error> {
     match MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some(&(_, Ok(format))) => Ok(format),
         Some(&(_, Err(name))) => Err(Error::Unsupported(name)),
-        None => Err(match Compression::detect(head) {
-            // Its bytes were expanded already where that is wanted.
-            Some(compression) => Error::Unsupported(compression.name()),
-            None => Error::NotACapture("unknown first bytes"),
-        }),
+        // Bytes were expanded already where that is wanted.
+        None => Err(Compression::detect(head)
+            .map(Compression::name)
+            .or_else(|| foreign::by_magic(head))
+            .map_or(Error::NotACapture("unknown first bytes"), Error::Unsupported)),
     }
 }

@@ -59,21 +59,29 @@ impl Metadata {
 
     /// With all that `reader` still has.
     fn and<B: Bytes>(mut self, mut reader: Reader<B>) -> Result<Self, Error> {
+        let mut end = reader.offset();
         loop {
             let is_whole = match &mut reader {
                 Reader::Pcap(reader) => self.take(reader)?,
                 Reader::Pcapng(reader) => self.take(reader)?,
             };
             if !is_whole {
-                return Ok(self);
+                break;
             }
-            self.end = reader.place();
+            end = reader.offset();
         }
+        // Taken once: it holds every interface.
+        self.end = reader.place().moved_to(end);
+        self.link_types = match &reader {
+            Reader::Pcap(reader) => reader.link_types().collect(),
+            Reader::Pcapng(reader) => reader.link_types().collect(),
+        };
+        Ok(self)
     }
 
     /// Takes note of one piece; gives whether there was one, and a whole one.
     fn take<R: PacketReader>(&mut self, reader: &mut R) -> Result<bool, Error> {
-        let is_whole = match reader.next_piece()? {
+        Ok(match reader.next_piece()? {
             Some(Piece::Span(span)) => {
                 self.packets += span.packets;
                 for packet in span.packets().filter(|packet| packet.time_ns > 0) {
@@ -84,9 +92,7 @@ impl Metadata {
                 true
             }
             Some(Piece::Head(_)) => true,
-            Some(Piece::Tail(_)) | None => false,
-        };
-        self.link_types = reader.link_types().collect();
-        Ok(is_whole)
+            Some(Piece::Tail(_) | Piece::Zeros(_)) | None => false,
+        })
     }
 }

@@ -7,6 +7,7 @@
 //! implements [`Bytes`].
 
 pub mod compression;
+mod foreign;
 pub mod format;
 pub mod metadata;
 pub mod order;
@@ -14,6 +15,7 @@ pub mod pcap;
 pub mod pcapng;
 pub mod ranges;
 pub mod span;
+mod tail;
 
 use std::io;
 use std::time::Duration;
@@ -66,26 +68,22 @@ enum Extent {
     Needs(usize),
     /// The capture ends in it.
     Torn,
-    /// It claims more than a record may have, and more follows than one may have.
+    /// It claims more than a record may have.
     TooLong,
 }
 
 impl Extent {
     /// Of a record of `length` bytes that begins at `position` of `bytes`, `have` of them in the window.
     fn of(bytes: &impl Bytes, position: u64, length: usize, have: usize) -> Self {
-        if length <= have {
-            return Self::Whole;
-        }
-        if length > MAX_RECORD && bytes.is_live() {
-            return Self::TooLong;
-        }
         let left = bytes.len().map(|len| len.saturating_sub(position));
-        if left.is_some_and(|left| left <= MAX_RECORD as u64 && left < length as u64) {
-            Self::Torn
-        } else if length > MAX_RECORD && (left.is_some() || have > MAX_RECORD) {
+        if length > MAX_RECORD {
             Self::TooLong
+        } else if length <= have {
+            Self::Whole
+        } else if left.is_some_and(|left| left < length as u64) {
+            Self::Torn
         } else {
-            Self::Needs(length.min(MAX_RECORD + 1))
+            Self::Needs(length)
         }
     }
 }
@@ -129,7 +127,14 @@ impl<B: Bytes> Reader<B> {
     /// # Errors
     /// When they are no container's, one's that is not read, or cannot be read.
     pub fn open(mut bytes: B, secrets: Secrets) -> Result<Self, Error> {
-        Ok(match format::detect(bytes.window(0, format::LONGEST)?)? {
+        let format = match format::detect(bytes.window(0, format::LONGEST)?) {
+            // More of what comes in time is not waited for.
+            Err(Error::NotACapture(_)) if !bytes.is_live() => {
+                return Err(foreign::refusal(bytes.window(0, foreign::HEAD)?));
+            }
+            detected => detected?,
+        };
+        Ok(match format {
             Format::Pcap => Self::Pcap(pcap::Reader::new(bytes)?),
             Format::Pcapng => Self::Pcapng(pcapng::Reader::new(bytes, secrets)?),
         })
@@ -142,6 +147,14 @@ impl<B: Bytes> Reader<B> {
         match place {
             Position::Pcap(place) => Self::Pcap(pcap::Reader::resume(bytes, place)),
             Position::Pcapng(place) => Self::Pcapng(pcapng::Reader::resume(bytes, place)),
+        }
+    }
+
+    /// Where it is in the capture, in bytes.
+    pub(super) fn offset(&self) -> u64 {
+        match self {
+            Self::Pcap(reader) => reader.offset(),
+            Self::Pcapng(reader) => reader.offset(),
         }
     }
 
@@ -173,14 +186,13 @@ impl Position {
         }
     }
 
-    /// The place at `offset`, where what is known here is true as well.
-    fn moved_to(&self, offset: u64) -> Self {
-        let mut place = self.clone();
-        match &mut place {
-            Self::Pcap(place) => place.offset = offset,
-            Self::Pcapng(place) => place.offset = offset,
+    /// The place at `offset`, between two whole records, where what is known here is true as well.
+    fn moved_to(mut self, offset: u64) -> Self {
+        match &mut self {
+            Self::Pcap(place) => (place.offset, place.tail) = (offset, None),
+            Self::Pcapng(place) => (place.offset, place.tail) = (offset, None),
         }
-        place
+        self
     }
 }
 
@@ -189,7 +201,9 @@ impl Position {
 #[must_use]
 pub fn last_timestamp(head: &[u8], end: &[u8]) -> Option<Duration> {
     match format::detect(head).ok()? {
-        Format::Pcap => pcap::Layout::parse(head).ok()?.last_timestamp(end),
+        Format::Pcap => pcap::Layout::parse(head)
+            .ok()?
+            .last_timestamp_before_zeros(head, end),
         Format::Pcapng => pcapng::last::last_timestamp(head, end),
     }
 }
@@ -247,16 +261,26 @@ pub enum Error {
     /// A container that is known, but not read by this version.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),
-    /// A record that no program writes, in the midst of the capture.
-    #[error("damaged at byte {position}: a record claims {length} bytes")]
+    /// A container of a version that is not read.
+    #[error("{container} version {major}.{minor} is not supported")]
+    Version {
+        /// What container.
+        container: &'static str,
+        /// The first part of its version.
+        major: u16,
+        /// The second part.
+        minor: u16,
+    },
+    /// A record that no program writes, and that the end of the capture does not explain.
+    #[error("damage in the middle at position {position}: a record claims {length} bytes")]
     Damaged {
         /// Where its header begins.
         position: u64,
         /// What it claims.
         length: u32,
     },
-    /// A block that breaks the rules of its container.
-    #[error("damaged at byte {position}: {reason}")]
+    /// A record or block that breaks the rules of its container.
+    #[error("damage in the middle at position {position}: {reason}")]
     Malformed {
         /// Where it begins.
         position: u64,

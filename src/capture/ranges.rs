@@ -66,7 +66,11 @@ pub fn divide<B: Bytes>(
         let window = window.get(..SEARCHED).unwrap_or(window);
         let offset = beginning(&packets, then, window).map(|at| cut + at as u64);
         let before = begins.last().map_or(0, Position::offset);
-        begins.extend(offset.filter(|&at| at > before).map(|at| packets.moved_to(at)));
+        begins.extend(
+            offset
+                .filter(|&at| at > before)
+                .map(|at| packets.clone().moved_to(at)),
+        );
     }
     let ends: Vec<u64> = begins.iter().skip(1).map(Position::offset).chain([len]).collect();
     if ends.len() < 2 {
@@ -85,13 +89,13 @@ pub fn divide<B: Bytes>(
 /// Where the first span begins, and when its first packet was captured.
 fn first_packets<B: Bytes>(reader: &mut Reader<B>) -> Result<Option<(Position, Duration)>, Error> {
     loop {
-        let place = reader.place();
+        let offset = reader.offset();
         let step = match reader {
             Reader::Pcap(reader) => to_packets(reader)?,
             Reader::Pcapng(reader) => to_packets(reader)?,
         };
         if let ControlFlow::Break(time) = step {
-            return Ok(time.map(|time| (place, time)));
+            return Ok(time.map(|time| (reader.place().moved_to(offset), time)));
         }
     }
 }
@@ -104,7 +108,7 @@ fn to_packets<R: PacketReader>(reader: &mut R) -> Result<ControlFlow<Option<Dura
             let time_ns = span.packets().next().map_or(0, |packet| packet.time_ns);
             ControlFlow::Break(Some(Duration::from_nanos(time_ns)))
         }
-        Some(Piece::Tail(_)) | None => ControlFlow::Break(None),
+        Some(Piece::Tail(_) | Piece::Zeros(_)) | None => ControlFlow::Break(None),
     })
 }
 
@@ -215,7 +219,7 @@ impl<R: PacketReader> PacketReader for Exactly<R> {
                 let position = head.position;
                 return Err(Error::Inexact { position });
             }
-            Some(Piece::Tail(tail)) if !self.may_be_torn => {
+            Some(Piece::Tail(tail) | Piece::Zeros(tail)) if !self.may_be_torn => {
                 let position = tail.position;
                 return Err(Error::Inexact { position });
             }

@@ -1,7 +1,7 @@
 //! What a reader gives and what a writer needs to know, whatever the container: pieces, spans, layouts.
 //!
 //! A [`PacketReader`] cuts a capture into [`Piece`]s: runs of records with packets in them, bytes that are copied, and
-//! the torn tail. A [`Layout`] knows how records lie in one container: where each ends, which packet it holds, and how
+//! what is no whole record at the end. A [`Layout`] knows how records lie in one container: where each ends, which packet it holds, and how
 //! a cut packet is written. All of it is dispatched at compile time, so that each container has its own copy of the one
 //! loop in `slim`. The containers themselves have their own files.
 
@@ -23,6 +23,9 @@ pub struct Record {
 pub trait Layout: Copy {
     /// The record at the beginning of `bytes`, if it is sound and all of it is there, and it belongs into a span.
     fn first(self, bytes: &[u8]) -> Option<Record>;
+
+    /// How long the first record of a span is, of which all is known to be sound.
+    fn length(self, records: &[u8]) -> Option<usize>;
 
     /// The packet in a whole record that begins at `position` of the capture; `None` where it holds none.
     fn packet(self, position: u64, record: &[u8]) -> Option<Packet<'_>>;
@@ -113,10 +116,11 @@ pub struct Packets<'a, L> {
 impl<'a, L: Layout> Iterator for Packets<'a, L> {
     type Item = Packet<'a>;
 
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // each loop over packets is a hot one, and grows past what the compiler inlines
     fn next(&mut self) -> Option<Packet<'a>> {
         loop {
-            let length = self.layout.first(self.rest)?.length;
+            let length = self.layout.length(self.rest)?;
             let (record, rest) = self.rest.split_at_checked(length)?;
             let position = self.position;
             self.position += length as u64;
@@ -137,6 +141,8 @@ pub enum Piece<'a, L> {
     Head(Head<'a>),
     /// Bytes of a record that is not whole, at the end of the capture: copied.
     Tail(Head<'a>),
+    /// Zeros behind the last record, up to the end of the capture: copied.
+    Zeros(Head<'a>),
 }
 
 /// Bytes that are copied.

@@ -10,7 +10,7 @@ use clap::Args;
 use super::one_of;
 use super::policy::PolicyArgs;
 use super::slim::JudgingArgs;
-use crate::explain::Request;
+use crate::explain::{Page, Request};
 use crate::report::progress::When;
 use crate::words::Word;
 
@@ -19,6 +19,7 @@ Examples:
   pcap-slim explain a.pcap                       what would be cut from a capture, and why
   pcap-slim explain /captures --recursive        the same for all captures below a directory
   pcap-slim explain a.pcap --html a.html         as a page for a browser too
+  pcap-slim explain a.pcap --html - > a.html     the page alone
   pcap-slim explain a.pcap --json | jq .cut      for a program
 
 Nothing is written to the captures or beside them. Bytes are those of whole records, so that the columns
@@ -44,7 +45,7 @@ pub struct Explain {
     /// Print one JSON object in place of the table
     #[arg(long)]
     json: bool,
-    /// Also write the figures as one self-contained page for a browser
+    /// Also write the figures as one self-contained page for a browser; - is standard output, in place of the table
     #[arg(long, value_name = "OUT")]
     html: Option<PathBuf>,
     /// With --html: replace an ordinary file that is there, but never a capture
@@ -61,12 +62,19 @@ pub struct Explain {
 
 impl From<Explain> for Request {
     fn from(explain: Explain) -> Self {
+        let html = explain.html.map(|out| {
+            if out.as_os_str() == "-" {
+                Page::Output
+            } else {
+                Page::File(out)
+            }
+        });
         Self {
             path: explain.path,
             recursive: explain.recursive,
             top: explain.top.into(),
             json: explain.json,
-            html: explain.html,
+            html,
             force: explain.force,
             progress: explain.progress,
             judging: explain.policy.judging(explain.judging.policy),

@@ -10,10 +10,13 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::policy::{self, PolicyArgs};
-use super::{Explain, Restore, Stream, Trace, Verify as VerifyArgs, number, one_of};
+use super::{CheckPlace, Explain, Restore, Stream, Trace, Verify as VerifyArgs, number, one_of, within};
 use crate::budget::Limits;
 use crate::digest::Algorithm;
-use crate::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
+use crate::job::{
+    Changed, HardLinks, IoMode, LINGER_MS, MAX_EXPANSION_RATIO, Options, Secrets, Staging,
+    UNGUARDED_LINGER_SECONDS, Unguarded, Verify,
+};
 use crate::oneshot::{Request, Source};
 use crate::report::Output;
 use crate::report::progress::When;
@@ -27,6 +30,7 @@ Examples:
   pcap-slim --dir /captures --age-minutes 15     slim what has not changed for 15 minutes
   pcap-slim --single a.pcap --output json        slim one capture, report to a program
   pcap-slim explain a.pcap                       what would be cut and why
+  pcap-slim check-place /captures                whether captures can be slimmed in a directory
   pcap-slim --single a.pcap --trace --digest sha256
   pcap-slim trace show a.pcap --summary          what was cut from it by which rule
   pcap-slim verify a.pcap                        whether it still is what was left of it
@@ -64,6 +68,8 @@ pub struct Slim {
 /// What `pcap-slim` does instead of slimming.
 #[derive(Debug, Clone, Subcommand)]
 pub enum SlimCommand {
+    /// Try what slimming captures in a directory needs, and say what holds there
+    CheckPlace(CheckPlace),
     /// Show what would be cut from captures and why, and change nothing
     Explain(Explain),
     /// Make a new capture of a slimmed one, with full-length packets padded with zeros
@@ -132,9 +138,9 @@ pub(super) struct JudgingArgs {
 struct SlimmingArgs {
     #[command(flatten)]
     judging: JudgingArgs,
-    /// Where the slimmed capture is written before it replaces the capture
+    /// Where the slimmed capture is written before it replaces the capture: in the marker directory, or as NAME.tmp beside it
     #[arg(long, value_name = "WHERE")]
-    #[arg(value_parser = one_of::<Staging>(), default_value = Staging::Beside.word())]
+    #[arg(value_parser = one_of::<Staging>(), default_value = Staging::Markers.word())]
     staging: Staging,
     /// How the slimmed capture is verified: every byte, or record headers and their number
     #[arg(long, value_name = "HOW")]
@@ -144,6 +150,22 @@ struct SlimmingArgs {
     #[arg(long, value_name = "HOW")]
     #[arg(value_parser = one_of::<HardLinks>(), default_value = HardLinks::default().word())]
     hard_links: HardLinks,
+    /// What to do with a capture that cannot be guarded against writers, as on FUSE and network file systems: leave it
+    /// alone, or slim it and watch the original for a while
+    #[arg(long, value_name = "HOW")]
+    #[arg(value_parser = one_of::<Unguarded>(), default_value = Unguarded::default().word())]
+    unguarded: Unguarded,
+    /// How long the original of such a capture is kept and watched after it was replaced
+    #[arg(long, value_name = "N", default_value_t = 60, allow_negative_numbers = true)]
+    #[arg(value_parser = within(UNGUARDED_LINGER_SECONDS))]
+    unguarded_linger_seconds: u32,
+    /// How long the original of any other capture is kept after it was replaced, for writers that come late
+    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
+    #[arg(value_parser = within(LINGER_MS))]
+    linger_ms: u32,
+    /// Slim a capture again that was changed after it was slimmed; otherwise it is skipped and reported
+    #[arg(long)]
+    again: bool,
     /// What to do with a pcapng capture that holds decryption secrets: leave it whole, or slim it all the same
     #[arg(long, value_name = "HOW", value_parser = one_of::<Secrets>(), default_value = Secrets::default().word())]
     secrets: Secrets,
@@ -238,6 +260,14 @@ impl From<Slim> for Request {
             min_free: 0,
             check_only: slim.run.check_only,
             check_threads: 1,
+            unguarded: slim.slimming.unguarded,
+            linger: Duration::from_millis(slim.slimming.linger_ms.into()),
+            unguarded_linger: Duration::from_secs(slim.slimming.unguarded_linger_seconds.into()),
+            changed: if slim.slimming.again {
+                Changed::Slim
+            } else {
+                Changed::Report
+            },
             retry_failed: slim.source.path.single.is_some(),
         };
         Self {
@@ -284,7 +314,18 @@ impl From<&BudgetArgs> for Limits {
 /// A flag, and the flags that have no effect when it is given.
 const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
     ("single", &["workers", "age_minutes", "recursive"]),
-    ("check_only", &["lengths", "staging", "verify", "trace", "digest"]),
+    (
+        "check_only",
+        &[
+            "lengths",
+            "staging",
+            "verify",
+            "unguarded_linger_seconds",
+            "linger_ms",
+            "trace",
+            "digest",
+        ],
+    ),
     (
         "dry_run",
         &[
@@ -295,6 +336,9 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 3] = [
             "staging",
             "verify",
             "hard_links",
+            "unguarded",
+            "unguarded_linger_seconds",
+            "linger_ms",
             "secrets",
             "max_expansion_ratio",
             "trace",
@@ -369,7 +413,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
-    use crate::job::Judging;
+    use crate::job::{Judging, ONESHOT_LINGER, UNGUARDED_LINGER};
 
     fn read(line: &str) -> Result<(Slim, Vec<String>), clap::Error> {
         Slim::read(format!("pcap-slim {line}").split_whitespace().map(OsString::from))
@@ -408,7 +452,7 @@ mod tests {
         let options = Options {
             judging: Judging::default(),
             lengths: Lengths::Rewrite,
-            staging: Staging::Beside,
+            staging: Staging::Markers,
             verify: Verify::Full,
             io_mode: IoMode::Buffered,
             hard_links: HardLinks::Skip,
@@ -420,6 +464,10 @@ mod tests {
             min_free: 0,
             check_only: false,
             check_threads: 1,
+            unguarded: Unguarded::default(),
+            linger: ONESHOT_LINGER,
+            unguarded_linger: UNGUARDED_LINGER,
+            changed: Changed::default(),
             retry_failed: false,
         };
         assert_eq!(request.options, options);
@@ -448,13 +496,14 @@ mod tests {
         let request = request(
             "--dir d --workers 4 --age-minutes 15 --recursive --check-only --output json --max-io-mbps 1.5 \
              --max-cpu-percent 25 --cpu-backoff-above 70 --cpu-backoff-strength 1.0 --mmap \
-             --policy reference --lengths preserve --staging markers --verify count --progress never \
-             --hard-links replace --secrets ignore --max-expansion-ratio 9 --dry-run --trace --digest sha256",
+             --policy reference --lengths preserve --staging beside --verify count --progress never \
+             --hard-links replace --secrets ignore --max-expansion-ratio 9 --dry-run --trace --digest sha256 \
+             --unguarded accept --unguarded-linger-seconds 7 --linger-ms 9 --again",
         );
         let options = &request.options;
         assert_eq!(
             (options.lengths, options.staging),
-            (Lengths::Preserve, Staging::Markers)
+            (Lengths::Preserve, Staging::Beside)
         );
         assert_eq!(
             (
@@ -466,6 +515,15 @@ mod tests {
             (Verify::Count, HardLinks::Replace, Secrets::Ignore, 9)
         );
         assert_eq!((options.trace, options.digest), (true, Algorithm::Sha256));
+        assert_eq!(
+            (options.unguarded, options.unguarded_linger, options.linger),
+            (
+                Unguarded::Accept,
+                Duration::from_secs(7),
+                Duration::from_millis(9)
+            )
+        );
+        assert_eq!(options.changed, Changed::Slim);
         assert_eq!(
             (options.io_mode, options.check_only, request.dry_run),
             (IoMode::Mmap, true, true)
@@ -535,6 +593,11 @@ mod tests {
             "--cpu-backoff-strength -0.1",
             "--cpu-backoff-strength NaN",
             "--max-expansion-ratio 1",
+            "--linger-ms 0",
+            "--linger-ms -1",
+            "--linger-ms 3600001",
+            "--unguarded-linger-seconds 0",
+            "--unguarded-linger-seconds 86401",
         ];
         for line in lines {
             let error = read(&format!("--dir d {line}")).unwrap_err();
@@ -596,7 +659,7 @@ mod tests {
     #[test]
     fn flags_with_effect_are_not_warned_about() {
         let line = "--dir d --workers 2 --age-minutes 1 --recursive --cpu-backoff-above 50 \
-                    --cpu-backoff-strength 1 --staging markers --verify count --lengths preserve --mmap";
+                    --cpu-backoff-strength 1 --staging beside --verify count --lengths preserve --mmap --again --linger-ms 1";
         assert_eq!(warned(line), [""; 0]);
         assert_eq!(warned("--single f --dry-run --output json"), [""; 0]);
     }

@@ -25,10 +25,13 @@ is not what it was; 2 the arguments cannot be used.";
 
 const VERIFY_HELP: &str = "\
 With a digest, every byte is compared; with a trace, where each packet begins; with neither, size and
-time. The answer says which, and names the first packet that differs.
+time. The answer says which, and names the first packet that differs. A capture whose size or modification
+time is another than its marker says was changed since it was slimmed; where only the time is another, a
+digest tells whether its bytes are the same. In JSON, \"times_slimmed\" and \"original\" say how often a capture
+was slimmed and what it was before the first time.
 
-Exit status: 0 every capture is what was left of it; 1 one is not, is still the original beside its
-trace, or nothing tells; 2 the arguments cannot be used.";
+Exit status: 0 every capture is what was left of it; 1 one is not, may have changed, is still the original
+beside its trace, or nothing tells; 2 the arguments cannot be used.";
 
 /// The arguments of `pcap-slim trace`.
 #[derive(Debug, Clone, Args)]

@@ -1,204 +1,26 @@
 //! The disk: every operation by which the commit protocol touches it.
 //!
-//! [`Disk`] is the seam where tests stop the disk, fill it, or break it; [`RealDisk`] is the operating system. Files
-//! are named by a directory that is open and one name in it, never by a path, so that nobody can lead an operation
-//! elsewhere by exchanging a directory for a symbolic link. Assumed of the file system: a rename within it is atomic,
-//! and what was synced outlives a power loss.
+//! [`Disk`] is the seam where tests stop the disk, fill it, or break it; [`RealDisk`] is the operating system. Assumed of
+//! the file system: a rename within it is atomic, and what was synced outlives a power loss.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, fchown};
-use std::path::{Component, Path, PathBuf};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
-use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, openat, posix_fadvise, renameat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstatat, mkdirat};
+use nix::fcntl::{
+    AT_FDCWD, AtFlags, OFlag, PosixFadviseAdvice, RenameFlags, openat, posix_fadvise, renameat, renameat2,
+};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 
-/// A directory that is open, and the path by which messages call it.
-#[derive(Debug)]
-pub struct Directory {
-    fd: OwnedFd,
-    path: PathBuf,
-}
-
-impl Directory {
-    /// Opens the directory that an operator named; symbolic links on the way are the operator's choice.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let fd = nix::fcntl::open(path, flags, Mode::empty())?;
-        Ok(Self {
-            fd,
-            path: path.to_owned(),
-        })
-    }
-
-    /// Opens the directory at `relative` below this one. No component may be a symbolic link or lead upwards.
-    ///
-    /// # Errors
-    /// What the operating system says; `InvalidInput` for a path that is absolute or has `..` in it.
-    pub fn below(&self, relative: &Path) -> io::Result<Self> {
-        let mut fd = self.fd.try_clone()?;
-        for component in relative.components() {
-            let Component::Normal(name) = component else {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "the path leads out of the directory",
-                ));
-            };
-            fd = open_below(&fd, name, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
-        }
-        Ok(Self {
-            fd,
-            path: self.path.join(relative),
-        })
-    }
-
-    /// Opens the file `name` in this directory for reading: no symbolic link, and without waiting for anybody where it
-    /// is a FIFO or guarded by a lease.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn open_file(&self, name: &OsStr) -> io::Result<File> {
-        Ok(open_below(
-            &self.fd,
-            name,
-            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY,
-        )?
-        .into())
-    }
-
-    /// The path by which messages call it.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The names in this directory.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn names(&self) -> io::Result<Vec<OsString>> {
-        let mut names = Vec::new();
-        for entry in nix::dir::Dir::from_fd(self.below(Path::new(""))?.fd)?.iter() {
-            let entry = entry?;
-            let name = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
-    }
-
-    /// What `name` is now, without following a symbolic link.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn identity(&self, name: &OsStr) -> io::Result<Identity> {
-        Ok(Identity::of_stat(&fstatat(
-            &self.fd,
-            name,
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )?))
-    }
-}
-
-fn open_below(directory: impl AsFd, name: &OsStr, flags: OFlag) -> io::Result<OwnedFd> {
-    Ok(openat(
-        directory,
-        name,
-        flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?)
-}
-
-/// What tells one file, in one state, from all others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// Device and inode.
-    pub inode: (u64, u64),
-    /// Size in bytes.
-    pub size: u64,
-    /// Last modification, in nanoseconds since the epoch.
-    pub modified: i128,
-    /// Last change of contents, attributes or names, in nanoseconds since the epoch.
-    pub changed: i128,
-}
-
-impl Identity {
-    /// The identity of an open file.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::of_stat(&nix::sys::stat::fstat(file)?))
-    }
-
-    fn of_stat(stat: &FileStat) -> Self {
-        Self {
-            inode: (stat.st_dev, stat.st_ino),
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
-}
-
-fn nanoseconds(seconds: i64, fraction: i64) -> i128 {
-    i128::from(seconds) * 1_000_000_000 + i128::from(fraction)
-}
-
-/// What a slimmed capture takes over from its original.
-#[derive(Debug, Clone)]
-pub struct Attributes {
-    /// User and group ids.
-    pub owner: (u32, u32),
-    /// Permission bits.
-    pub mode: u32,
-    /// Extended attributes, access control lists among them.
-    pub extended: Vec<(OsString, Vec<u8>)>,
-    /// Last access and last modification.
-    pub times: (SystemTime, SystemTime),
-}
-
-impl Attributes {
-    /// Reads them from an open file.
-    ///
-    /// # Errors
-    /// What the operating system says; a file system without extended attributes has none.
-    pub fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        let times = (metadata.accessed()?, metadata.modified()?);
-        let owner = (metadata.uid(), metadata.gid());
-        Ok(Self {
-            owner,
-            mode: metadata.mode() & 0o7777,
-            extended: extended_attributes(file)?,
-            times,
-        })
-    }
-}
-
-fn extended_attributes(file: &File) -> io::Result<Vec<(OsString, Vec<u8>)>> {
-    let names = match xattr::FileExt::list_xattr(file) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut attributes = Vec::new();
-    for name in names {
-        if let Some(value) = xattr::FileExt::get_xattr(file, &name)? {
-            attributes.push((name, value));
-        }
-    }
-    Ok(attributes)
-}
+use super::attributes;
+pub use super::attributes::Attributes;
+pub(super) use super::directory::read_head;
+pub use super::directory::{Directory, Identity};
 
 /// The operations of the commit protocol that change the disk, or read back what they changed.
 pub trait Disk {
@@ -207,12 +29,18 @@ pub trait Disk {
     /// # Errors
     /// What the disk says; so for all the others.
     fn free_space(&self, directory: &Directory) -> io::Result<u64>;
-    /// Creates an empty file that did not exist, mode 0600, and locks it. `WouldBlock` where another has the lock.
+    /// Creates an empty file without a name on the file system of `directory`, mode 0600 (`O_TMPFILE`).
+    #[allow(clippy::missing_errors_doc)]
+    fn create_nameless(&self, directory: &Directory) -> io::Result<File>;
+    /// Creates an empty file that did not exist, mode 0600.
     #[allow(clippy::missing_errors_doc)]
     fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File>;
     /// Writes `bytes` at `position`.
     #[allow(clippy::missing_errors_doc)]
     fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Makes a file `length` bytes long; what it did not have is a hole.
+    #[allow(clippy::missing_errors_doc)]
+    fn extend(&self, file: &File, length: u64) -> io::Result<()>;
     /// Reads exactly `bytes.len()` bytes at `position`.
     #[allow(clippy::missing_errors_doc)]
     fn read(&self, file: &File, bytes: &mut [u8], position: u64) -> io::Result<()>;
@@ -230,9 +58,21 @@ pub trait Disk {
     /// Sets last access and last modification.
     #[allow(clippy::missing_errors_doc)]
     fn set_times(&self, file: &File, times: (SystemTime, SystemTime)) -> io::Result<()>;
+    /// Sets the inode flags of chattr(1).
+    #[allow(clippy::missing_errors_doc)]
+    fn set_flags(&self, file: &File, flags: u32) -> io::Result<()>;
     /// Brings a file's contents and attributes to the device.
     #[allow(clippy::missing_errors_doc)]
     fn sync(&self, file: &File) -> io::Result<()>;
+    /// Gives an open file a new name, which must not exist.
+    #[allow(clippy::missing_errors_doc)]
+    fn link(&self, file: &File, to: (&Directory, &OsStr)) -> io::Result<()>;
+    /// Exchanges two names atomically (`RENAME_EXCHANGE`).
+    #[allow(clippy::missing_errors_doc)]
+    fn exchange(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()>;
+    /// Renames `from` to `to`, which must not exist (`RENAME_NOREPLACE`).
+    #[allow(clippy::missing_errors_doc)]
+    fn rename_new(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()>;
     /// Renames `from` over `to`.
     #[allow(clippy::missing_errors_doc)]
     fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()>;
@@ -242,13 +82,16 @@ pub trait Disk {
     /// Removes a name.
     #[allow(clippy::missing_errors_doc)]
     fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()>;
-    /// Makes a directory, mode 0755 whatever the umask. `AlreadyExists` where the name is taken.
+    /// Makes a directory with this mode, whatever the umask, and opens it. `AlreadyExists` where the name is taken.
     #[allow(clippy::missing_errors_doc)]
-    fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()>;
+    fn make_directory(&self, parent: &Directory, name: &OsStr, mode: u32) -> io::Result<Directory>;
     /// Sets owner and group of a directory.
     #[allow(clippy::missing_errors_doc)]
     fn set_directory_owner(&self, directory: &Directory, owner: (u32, u32)) -> io::Result<()>;
 }
+
+/// The mode of a new file.
+const CREATED: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 /// The operating system's disk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -256,24 +99,32 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn free_space(&self, directory: &Directory) -> io::Result<u64> {
-        let status = fstatvfs(&directory.fd)?;
+        let status = fstatvfs(directory)?;
         Ok(status.blocks_available().saturating_mul(status.fragment_size()))
+    }
+
+    fn create_nameless(&self, directory: &Directory) -> io::Result<File> {
+        let flags = OFlag::O_RDWR | OFlag::O_TMPFILE | OFlag::O_CLOEXEC;
+        let file = File::from(openat(directory, ".", flags, CREATED)?);
+        attributes::forget_inherited_list(&file)?;
+        Ok(file)
     }
 
     fn create(&self, directory: &Directory, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = File::from(openat(
-            &directory.fd,
-            name,
-            flags,
-            Mode::from_bits_truncate(0o600),
-        )?);
-        file.try_lock()?;
+        let file = File::from(openat(directory, name, flags, CREATED)?);
+        attributes::forget_inherited_list(&file).inspect_err(|_| {
+            let _ = self.remove(directory, name);
+        })?;
         Ok(file)
     }
 
     fn write(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
         file.write_all_at(bytes, position)
+    }
+
+    fn extend(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
     }
 
     fn read(&self, file: &File, bytes: &mut [u8], position: u64) -> io::Result<()> {
@@ -287,79 +138,94 @@ impl Disk for RealDisk {
         }
     }
 
-    fn set_owner(&self, file: &File, (user, group): (u32, u32)) -> io::Result<()> {
-        fchown(file, Some(user), Some(group))
+    fn set_owner(&self, file: &File, owner: (u32, u32)) -> io::Result<()> {
+        attributes::set_owner(file, owner)
     }
 
     fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
-        Ok(fchmod(file, Mode::from_bits_truncate(mode))?)
+        attributes::set_mode(file, mode)
     }
 
     fn set_extended(&self, file: &File, name: &OsStr, value: &[u8]) -> io::Result<()> {
-        xattr::FileExt::set_xattr(file, name, value)
+        attributes::set_extended(file, name, value)
     }
 
-    fn set_times(&self, file: &File, (accessed, modified): (SystemTime, SystemTime)) -> io::Result<()> {
-        file.set_times(
-            std::fs::FileTimes::new()
-                .set_accessed(accessed)
-                .set_modified(modified),
-        )
+    fn set_times(&self, file: &File, times: (SystemTime, SystemTime)) -> io::Result<()> {
+        attributes::set_times(file, times)
+    }
+
+    fn set_flags(&self, file: &File, flags: u32) -> io::Result<()> {
+        attributes::set_flags(file, flags)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_all()
     }
 
+    fn link(&self, file: &File, (directory, name): (&Directory, &OsStr)) -> io::Result<()> {
+        // By the descriptor, which before Linux 6.10 wants CAP_DAC_READ_SEARCH, or else by what /proc calls it.
+        if nix::unistd::linkat(file, "", directory, name, AtFlags::AT_EMPTY_PATH).is_ok() {
+            return Ok(());
+        }
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(nix::unistd::linkat(
+            AT_FDCWD,
+            path.as_str(),
+            directory,
+            name,
+            AtFlags::AT_SYMLINK_FOLLOW,
+        )?)
+    }
+
+    fn exchange(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+        Ok(renameat2(
+            from.0,
+            from.1,
+            to.0,
+            to.1,
+            RenameFlags::RENAME_EXCHANGE,
+        )?)
+    }
+
+    fn rename_new(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+        Ok(renameat2(
+            from.0,
+            from.1,
+            to.0,
+            to.1,
+            RenameFlags::RENAME_NOREPLACE,
+        )?)
+    }
+
     fn rename(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
-        Ok(renameat(&from.0.fd, from.1, &to.0.fd, to.1)?)
+        Ok(renameat(from.0, from.1, to.0, to.1)?)
     }
 
     fn sync_directory(&self, directory: &Directory) -> io::Result<()> {
-        Ok(nix::unistd::fsync(&directory.fd)?)
+        Ok(nix::unistd::fsync(directory)?)
     }
 
     fn remove(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
-        Ok(unlinkat(&directory.fd, name, UnlinkatFlags::NoRemoveDir)?)
+        Ok(unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?)
     }
 
-    fn make_directory(&self, directory: &Directory, name: &OsStr) -> io::Result<()> {
-        let mode = Mode::from_bits_truncate(0o755);
-        mkdirat(&directory.fd, name, mode)?;
-        Ok(
-            fchmodat(&directory.fd, name, mode, FchmodatFlags::NoFollowSymlink)
-                .or_else(|_| fchmodat(&directory.fd, name, mode, FchmodatFlags::FollowSymlink))?,
-        )
+    fn make_directory(&self, parent: &Directory, name: &OsStr, mode: u32) -> io::Result<Directory> {
+        mkdirat(parent, name, Mode::from_bits_truncate(mode))?;
+        let directory = parent.below(name.as_ref())?;
+        // The owner of the parent may have put another directory there since. One that is ours would do as well.
+        let is = directory.ownership()?;
+        if is.owner != geteuid().as_raw() || is.mode & 0o022 & !mode != 0 {
+            return Err(io::Error::other(
+                "another directory was put in place of the one that was made",
+            ));
+        }
+        if is.mode != mode {
+            attributes::set_mode(&directory, mode)?;
+        }
+        Ok(directory)
     }
 
-    fn set_directory_owner(&self, directory: &Directory, (user, group): (u32, u32)) -> io::Result<()> {
-        fchown(&directory.fd, Some(user), Some(group))
+    fn set_directory_owner(&self, directory: &Directory, owner: (u32, u32)) -> io::Result<()> {
+        attributes::set_owner(directory, owner)
     }
-}
-
-/// Reads at most `most` bytes of a regular file from its beginning.
-pub(super) fn read_head(directory: &Directory, name: &OsStr, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match directory.open_file(name) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
-    let mut head = Vec::new();
-    file.take(most).read_to_end(&mut head)?;
-    Ok(Some(head))
-}
-
-/// Writes all of `bytes` into a file that did not exist.
-pub(super) fn write_new(
-    disk: &impl Disk,
-    directory: &Directory,
-    name: &OsStr,
-    bytes: &[u8],
-) -> io::Result<File> {
-    let file = disk.create(directory, name)?;
-    disk.write(&file, bytes, 0)?;
-    Ok(file)
 }

@@ -1,54 +1,67 @@
 //! The commit protocol: how a capture is replaced, so that at every instant its name holds the whole original or the
-//! whole, verified, slimmed capture.
+//! whole, verified, slimmed capture, and no byte that any program wrote is lost.
+//!
+//! The original is the inode that the capture's name led to when it was opened, the slimmed file is the one that takes its
+//! place. Directories are held by descriptors ([`directory`]). What must not be touched by others is in the private
+//! directory, `.slim_markers/private` ([`private`]). File systems whose writers this kernel does not see count as unguarded
+//! ([`file_system`]).
 //!
 //! | step | | after a crash here |
 //! | --- | --- | --- |
-//! | 1 | `job` opens the capture and takes a lease on it while it is read (see `input`) | nothing happened |
-//! | 2 | [`stage`] creates `NAME.tmp` exclusively, mode 0600, and locks it; where a trace is wanted, `.slim_markers/NAME.slimtrace.tmp` too | staging files, which [`recover`] removes |
-//! | 3 | [`Staging::append`] has each piece held against the original, and writes it; the trace of each piece follows it | the same |
-//! | 4 | it reads each block back, which must be what was held against the original | the same |
-//! | 5 | [`Staging::finish`] gives [`Verified`], only if all of it was read back and nothing else is there; then the trace is ended and finished too | the same |
-//! | 6 | [`Verified::commit`] sets owner, mode, extended attributes and times, and syncs the file | the same |
-//! | 7 | it looks at the name, then gives the trace the capture's owner and mode, syncs it, renames it to `NAME.slimtrace` and syncs the marker directory | the original, and perhaps a whole trace |
-//! | 8 | it takes the lease again, and looks at the name: the same file in the same state | the original and a whole trace |
-//! | 9 | it renames the staging file over the capture | slimmed, unmarked: slimming again changes nothing and marks |
-//! | 10 | it syncs the directory | the same |
-//! | 11 | where there is no new trace, [`forget_trace`] removes one that tells of the capture before | the same |
-//! | 12 | [`marker::Markers::write`] marks the capture | done |
+//! | 1 | `job` opens the capture and looks at its attributes: immutable, append-only, set-id bits or several names are refused now | nothing happened |
+//! | 2 | it takes a read lease while it reads (`input`); a capture that cannot be guarded is refused unless that is accepted | nothing happened |
+//! | 3 | [`stage`] creates the slimmed file in the private directory without a name (`O_TMPFILE`), or under a name of its own where there is no such thing | nothing, or a file that [`recover`] removes; so for the trace |
+//! | 4 | [`Staging::append`] has each piece held against the original, writes it and reads it back; pages of zeros become holes; [`Staging::finish`] gives [`Verified`] only if all of it was read back and nothing else is there; then the trace is ended and finished too | the same |
+//! | 5 | [`Verified::commit`] sets owner, mode, extended attributes, flags and times, and syncs the file | the same |
+//! | 6 | it looks at the slimmed file: size and time as they were set, and no more allocated than the original; then the trace gets the capture's owner and mode, is synced, takes its name and its directory is synced | the same, and perhaps a whole trace |
+//! | 7 | the slimmed file gets a name in the private directory that tells both files by their inodes, and is opened anew for reading only | a synced slimmed file, which recovery removes |
+//! | 8 | leases on both files; the original is as it was when it was opened, and its name still leads to it | the same |
+//! | 9 | **the two names are exchanged** (`RENAME_EXCHANGE`, the private name first, so that watchers of the directory see a file moved in); then each must lead to the other file, or they are exchanged back | either order; both files whole |
+//! | 10 | both directories are synced | the same |
+//! | 11 | **is the lease on the original whole?** A program that had resolved the name just before step 9 waits in open(2). If so the names are exchanged back and it goes on in its file; where both files have writers the original is kept as `NAME.conflict` | recovery finds the original in the private directory: changed, it is kept as `NAME.conflict`; unchanged, it is removed |
+//! | 12 | a trace of the capture before is removed where there is no new one ([`forget_trace`]), and [`marker::Markers::write`] marks the capture | the original is in the private directory, which recovery removes; unmarked, slimming again changes nothing and marks |
+//! | 13 | the original stays in the private directory for a while ([`linger`]), with step 11's question asked whenever a lease is broken and once more at the end; then it is removed | the same |
 //!
-//! Where step 8 or 9 fails, the trace is removed again. Only a crash leaves one beside an original; it does not lie: its
-//! header has the size of the original and its events that of the slimmed capture, so whoever reads it sees by the
-//! capture's size that it was not replaced (`pcap-slim verify` says so), and the next slimming puts its own in that place.
-//! A capture in which there is nothing to cut gets no trace, and one that it has from before stays.
+//! Where there is no `RENAME_EXCHANGE`, step 9 links the original into the private directory and renames the slimmed file
+//! over the name; where there are no links either, captures are refused.
 //!
-//! A rename without verification does not compile: only [`Verified`] has `commit`, and only `finish` makes one. Two
-//! slimmers in one directory are kept apart by the lock on the staging file.
+//! A trace is in its place before the capture is replaced. Where the capture is put back it is removed again. Only a crash
+//! leaves one beside an original; it does not lie: its header has the size of the original and its events that of the
+//! slimmed capture, so that a reader sees by the capture's size that it was not replaced (`pcap-slim verify` says so), and
+//! the next slimming puts its own in that place. A capture in which there is nothing to cut gets no trace, and one that it
+//! has from before stays.
+//!
+//! The order is held by types: only [`Verified`] has `commit`, and only `finish` makes one; an original is removed by
+//! [`linger::Lingering`] alone, which only `commit` makes.
 
+pub mod attributes;
+pub mod directory;
 pub mod disk;
+mod exchange;
+pub mod file_system;
+pub mod linger;
 pub mod marker;
+pub mod private;
 pub mod recover;
+pub mod root;
+mod staging;
 mod trace;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::capture::{Bytes, ReadError};
-use crate::digest::{Algorithm, Digester};
-use disk::{Attributes, Directory, Disk, Identity};
+use crate::lease::{Lease, Refused};
+use directory::{Directory, Identity};
+use disk::{Attributes, Disk};
+use exchange::exchange;
+use linger::{Lingering, Standing, Watched};
+pub use staging::{STAGING_SUFFIX, Staging, Verified, WRITE_BACK, Written, stage, stage_beside};
 use trace::Published;
 pub use trace::{TRACE_SUFFIX, forget_trace, trace_name};
-
-/// What is appended to a capture's name for its staging file.
-pub const STAGING_SUFFIX: &str = ".tmp";
-
-/// How many bytes are written and read back at a time. Whole blocks at whole positions let the page cache use large
-/// folios, which takes a third off the cost of a write.
-const BLOCK: usize = 1 << 20;
-
-/// How many bytes are read back before they are given to the device, if not fewer: the sync at the end then has little to
-/// do, and nobody else's waits long behind it.
-pub const WRITE_BACK: usize = 8 << 20;
 
 /// Why a capture was not replaced. It is what it was before.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +75,47 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The private directory is not ours alone.
+    #[error(
+        "{} belongs to user {owner} with mode {mode:o}, and must belong to user {us} with mode 700: remove it, or run as its owner",
+        .path.display()
+    )]
+    NotPrivate {
+        /// Where it is.
+        path: PathBuf,
+        /// User id of its owner.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+        /// Our user id.
+        us: u32,
+    },
     /// Another slimmer is at work on the same capture, or was until a moment ago.
     #[error("another slimmer's staging file is in the way")]
     Staged,
-    /// The capture is no longer what was opened, or somebody wants to write to it.
+    /// A process has the capture open for writing, or wants to.
+    #[error("a process writes to the capture")]
+    Busy,
+    /// The capture is no longer what was opened.
     #[error("the capture changed while it was being slimmed")]
     Changed,
+    /// No lease can be had on the slimmed file, though there is one on the original.
+    #[error("the slimmed file cannot be guarded against writers")]
+    Unguarded(#[source] io::Error),
+    /// The file system neither exchanges names nor has hard links.
+    #[error("this file system has neither RENAME_EXCHANGE nor hard links")]
+    NoExchange,
+    /// The private directory and the capture are not on the same mount.
+    #[error("the marker directory is on another file system than the captures")]
+    Elsewhere,
+    /// The slimmed file takes more of the device than the original: it has fewer holes.
+    #[error("the slimmed capture takes {slimmed} bytes of the device, the original {original}")]
+    Larger {
+        /// Bytes allocated to the slimmed file.
+        slimmed: u64,
+        /// Bytes allocated to the original.
+        original: u64,
+    },
     /// The staging file gives back something else than was written.
     #[error("the staging file does not give back what was written at byte {position}")]
     ReadBack {
@@ -89,271 +137,32 @@ fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Disk { operation, source }
 }
 
-/// A staging file that is being written. Dropped before it is committed, it is removed.
-#[derive(Debug)]
-pub struct Staging<'a, D: Disk> {
-    disk: &'a D,
-    directory: &'a Directory,
-    name: OsString,
-    file: File,
-    /// What was appended and is not written yet: less than a block, but for a moment.
-    pending: Vec<u8>,
-    back: Vec<u8>,
-    /// Bytes that were written and read back.
-    written: u64,
-    let_go: u64,
-    /// After how many bytes more they are given to the device.
-    write_back: u64,
-    /// Whether what was written is to stay in the page cache.
-    stays: bool,
-    renamed: bool,
-    digester: Option<Digester>,
-}
-
-/// Creates the staging file of the capture `name` in `directory`.
-///
-/// A staging file that is there already is removed first if it is certain to be left over from a crash; see
-/// [`recover`].
-///
-/// # Errors
-/// [`Error::Staged`] where another slimmer may be at work, [`Error::Disk`] where the disk refuses.
-pub fn stage<'a, D: Disk>(
-    disk: &'a D,
-    directory: &'a Directory,
-    name: &OsStr,
-    leftover: recover::Certainty,
-) -> Result<Staging<'a, D>, Error> {
-    let name = staging_name(name);
-    let refused = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::WouldBlock => Error::Staged,
-        _ => Error::Disk {
-            operation: "create the staging file",
-            source: error,
-        },
-    };
-    let file = match disk.create(directory, &name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if !recover::remove_leftover(disk, directory, &name, leftover)
-                .map_err(failed("remove a staging file"))?
-            {
-                return Err(Error::Staged);
-            }
-            disk.create(directory, &name).map_err(refused)?
-        }
-        created => created.map_err(refused)?,
-    };
-    let staging = Staging {
-        disk,
-        directory,
-        name,
-        file,
-        pending: Vec::new(),
-        back: Vec::new(),
-        written: 0,
-        let_go: 0,
-        write_back: WRITE_BACK as u64,
-        stays: true,
-        renamed: false,
-        digester: None,
-    };
-    // Between its creation and its lock, another slimmer may have taken the file for a leftover.
-    let ours = Identity::of(&staging.file).map_err(failed("look at the staging file"))?;
-    match directory.identity(&staging.name) {
-        Ok(there) if there.inode == ours.inode => Ok(staging),
-        _ => Err(staging.abandon_name()),
+/// An error and its cause in one line.
+fn in_one_line(error: &Error) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
-}
-
-/// The name of the staging file of the capture `name`.
-fn staging_name(name: &OsStr) -> OsString {
-    let mut staging = name.to_owned();
-    staging.push(STAGING_SUFFIX);
-    staging
-}
-
-impl<D: Disk> Staging<'_, D> {
-    /// Has a digest made of everything that is written from the beginning on; [`Verified::digest`] gives it.
-    #[must_use]
-    pub fn digested(mut self, algorithm: Algorithm) -> Self {
-        self.digester = Digester::new(algorithm);
-        self
-    }
-
-    /// Has what is written go to the device `step` bytes at a time, or a little more.
-    #[must_use]
-    pub fn written_back_by(mut self, step: usize) -> Self {
-        self.write_back = step as u64;
-        self
-    }
-
-    /// Has what was and will be written leave the page cache, since the capture was not there either.
-    pub fn leave_no_trace_in_the_cache(&mut self) {
-        self.stays = false;
-    }
-
-    /// Appends what `fill` does, once `holds` has found that it keeps the promises; gives the number of bytes.
-    ///
-    /// # Errors
-    /// What `holds` says, or when the disk refuses or does not give back what was written.
-    pub fn append<E: From<Error>>(
-        &mut self,
-        fill: impl FnOnce(&mut Vec<u8>),
-        holds: impl FnOnce(&[u8]) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let begin = self.pending.len();
-        fill(&mut self.pending);
-        let appended = self.pending.get(begin..).unwrap_or_default();
-        holds(appended)?;
-        let appended = appended.len();
-        let whole = self.pending.len() / BLOCK * BLOCK;
-        if whole > 0 {
-            self.write(whole)?;
-        }
-        Ok(appended)
-    }
-
-    /// Ends the writing.
-    ///
-    /// # Errors
-    /// As [`Staging::append`], and [`Error::Length`] unless what was written is all that there is.
-    pub fn finish(mut self) -> Result<Verified<Self>, Error> {
-        self.write(self.pending.len())?;
-        let found = Identity::of(&self.file)
-            .map_err(failed("look at the staging file"))?
-            .size;
-        if self.written != found {
-            return Err(Error::Length {
-                written: self.written,
-                found,
-            });
-        }
-        // The commit may wait long for the device.
-        (self.pending, self.back) = (Vec::new(), Vec::new());
-        Ok(Verified(self))
-    }
-
-    /// Writes what is pending; gives all that was written, to be read again.
-    ///
-    /// # Errors
-    /// As [`Staging::append`].
-    pub fn written(&mut self) -> Result<Written<'_, D>, Error> {
-        self.write(self.pending.len())?;
-        Ok(Written {
-            disk: self.disk,
-            file: &self.file,
-            length: self.written,
-            block: Vec::new(),
-            begin: 0,
-        })
-    }
-
-    /// Writes the first `length` pending bytes, and reads them back.
-    fn write(&mut self, length: usize) -> Result<(), Error> {
-        let Self {
-            disk,
-            file,
-            pending,
-            back,
-            written,
-            digester,
-            ..
-        } = self;
-        let block = pending.get(..length).unwrap_or_default();
-        disk.write(file, block, *written)
-            .map_err(failed("write the staging file"))?;
-        back.resize(back.len().max(length), 0);
-        let back = back.get_mut(..length).unwrap_or_default();
-        disk.read(file, back, *written)
-            .map_err(failed("read the staging file back"))?;
-        if back != block {
-            return Err(Error::ReadBack { position: *written });
-        }
-        if let Some(digester) = digester {
-            digester.update(block);
-        }
-        pending.drain(..length);
-        *written += length as u64;
-        if *written - self.let_go >= self.write_back {
-            // This begins to write them to the device. What is being written cannot be dropped yet, so that what was given
-            // up the time before is given up once more where it is to go.
-            let again = if self.stays { 0 } else { self.write_back };
-            let begin = self.let_go.saturating_sub(again);
-            disk.let_go(file, begin, *written - begin);
-            self.let_go = *written;
-        }
-        Ok(())
-    }
-
-    /// Leaves the name to whoever has it now.
-    fn abandon_name(mut self) -> Error {
-        self.renamed = true;
-        Error::Staged
-    }
-}
-
-/// What was written to a staging file.
-#[derive(Debug)]
-pub struct Written<'a, D> {
-    disk: &'a D,
-    file: &'a File,
-    length: u64,
-    /// What was read last, from `begin` on.
-    block: Vec<u8>,
-    begin: u64,
-}
-
-impl<D: Disk> Bytes for Written<'_, D> {
-    fn len(&self) -> Option<u64> {
-        Some(self.length)
-    }
-
-    fn window(&mut self, position: u64, want: usize) -> Result<&[u8], ReadError> {
-        let left = usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX);
-        let at = usize::try_from(position - self.begin.min(position)).unwrap_or(usize::MAX);
-        let is_there = position >= self.begin && self.block.len().saturating_sub(at) >= want.min(left);
-        if !is_there {
-            self.block.resize(want.max(BLOCK).min(left), 0);
-            self.begin = position;
-            self.disk
-                .read(self.file, &mut self.block, position)
-                .map_err(|source| ReadError::Io { position, source })?;
-            return Ok(&self.block);
-        }
-        Ok(self.block.get(at..).unwrap_or_default())
-    }
-}
-
-impl<D: Disk> Drop for Staging<'_, D> {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // What cannot be removed now is removed by the next recovery.
-            let _ = self.disk.remove(self.directory, &self.name);
-        }
-    }
-}
-
-/// A staging file whose every byte was held against the original and read back.
-#[derive(Debug)]
-pub struct Verified<S>(S);
-
-/// A capture that is slimmed, under its own name and on the device.
-#[derive(Debug)]
-pub struct Committed {
-    /// What the capture is now.
-    pub identity: Identity,
 }
 
 /// The capture that is to be replaced.
 #[derive(Debug)]
 pub struct Original<'a> {
     /// Where it is.
-    pub directory: &'a Directory,
+    pub directory: &'a Arc<Directory>,
     /// Its name there.
     pub name: &'a OsStr,
+    /// Open for reading.
+    pub file: File,
     /// What it was when it was opened.
     pub identity: Identity,
     /// What the slimmed capture takes over.
     pub attributes: &'a Attributes,
+    /// Whether a lease guards it; otherwise it is compared with what it was.
+    pub is_guarded: bool,
+    /// How long it stays in the private directory after it was replaced.
+    pub linger: Duration,
 }
 
 impl Original<'_> {
@@ -365,58 +174,83 @@ impl Original<'_> {
             Err(Error::Changed)
         }
     }
+
+    /// What keeps others from writing to it, or tells that they did.
+    fn watched(&self) -> Result<Watched, Error> {
+        if !self.is_guarded {
+            return Ok(Watched::Compared(self.identity));
+        }
+        match Lease::take(&self.file) {
+            Ok(lease) => Ok(Watched::Leased(lease)),
+            Err(Refused::Busy) => Err(Error::Busy),
+            Err(Refused::Unavailable(source)) => Err(Error::Unguarded(source)),
+        }
+    }
 }
 
-impl<'a, D: Disk> Verified<Staging<'a, D>> {
-    /// The digest of what was written, where one was asked for; in hexadecimal.
-    #[must_use]
-    pub fn digest(&mut self) -> Option<String> {
-        self.0.digester.take().map(Digester::finish)
-    }
-
-    /// Replaces `original`, once its `trace` is in place. After the sync, which may take long, `guard` is asked for what keeps others from writing
-    /// to the capture while its name is looked at and taken; `None` says that somebody does write.
+impl<'d, D: Disk> Verified<Staging<'d, D>> {
+    /// Replaces `original` by it, once its `trace` is in place. What has become of the capture in the end is known when
+    /// the [`Lingering`] has settled.
     ///
     /// # Errors
-    /// [`Error::Changed`] where the name holds something else now or there is no guard, [`Error::Disk`] where the disk
-    /// refuses. The capture is what it was, unless it is the directory that could not be synced.
-    pub fn commit<G>(
+    /// [`Error::Changed`] where the name holds something else now or a process writes, other errors where the disk
+    /// refuses. The capture is what it was.
+    pub fn commit(
         self,
-        original: &Original<'_>,
-        trace: Option<Verified<Staging<'a, D>>>,
-        guard: impl FnOnce() -> Option<G>,
-    ) -> Result<Committed, Error> {
+        original: Original<'_>,
+        trace: Option<Verified<Staging<'d, D>>>,
+    ) -> Result<Lingering<'d, D>, Error> {
         let Self(mut staging) = self;
-        let Staging { disk, directory, .. } = staging;
+        staging.leave_name_beside()?;
+        let disk = staging.disk;
         dress(disk, &staging.file, original.attributes)?;
+        let dressed = Identity::of(&staging.file).map_err(failed("look at the staging file"))?;
         disk.sync(&staging.file)
             .map_err(failed("sync the staging file"))?;
-        if !staging.stays {
-            disk.let_go(&staging.file, 0, staging.written);
-        }
+        staging.leave_cache();
+        as_dressed(&staging, &dressed, original.attributes)?;
         let trace = match trace {
             Some(trace) => {
                 // Before it takes the place of an earlier one.
                 original.is_there()?;
-                Some(trace.publish(original.name, original.attributes)?)
+                Some(trace.publish(original.directory, original.name, original.attributes)?)
             }
             None => None,
         };
-        let guard = guard().ok_or(Error::Changed)?;
-        original.is_there()?;
-        let to = (original.directory, original.name);
-        disk.rename((directory, &staging.name), to)
-            .map_err(failed("rename the staging file over the capture"))?;
-        staging.renamed = true;
-        if let Some(trace) = trace {
+        let lingering = exchange(staging, &dressed, original)?;
+        if let (Some(trace), Standing::Replaced) = (trace, lingering.standing()) {
             Published::keep(trace);
         }
-        drop(guard);
-        disk.sync_directory(original.directory)
-            .map_err(failed("sync the directory"))?;
-        let identity = Identity::of(&staging.file).map_err(failed("look at the slimmed capture"))?;
-        Ok(Committed { identity })
+        Ok(lingering)
     }
+}
+
+/// Whether the slimmed file is as it was when it got its attributes, and takes no more of the device than the original.
+fn as_dressed<D: Disk>(
+    staging: &Staging<'_, D>,
+    dressed: &Identity,
+    wanted: &Attributes,
+) -> Result<(), Error> {
+    let look = failed("look at the staging file");
+    let (now, written) = (Identity::of(&staging.file).map_err(look)?, staging.length());
+    if now.size != written {
+        return Err(Error::Length {
+            written,
+            found: now.size,
+        });
+    }
+    if now.modified != dressed.modified {
+        return Err(Error::Changed);
+    }
+    let look = failed("look at the staging file");
+    let slimmed = attributes::allocated(&staging.file).map_err(look)?;
+    if slimmed > wanted.allocated && wanted.is_sparse {
+        return Err(Error::Larger {
+            slimmed,
+            original: wanted.allocated,
+        });
+    }
+    Ok(())
 }
 
 /// Puts the original's attributes onto the staging file. The owner comes before the mode, since a change of owner
@@ -440,6 +274,18 @@ fn dress<D: Disk>(disk: &D, file: &File, wanted: &Attributes) -> Result<(), Erro
                 .map_err(failed("keep the extended attributes of the capture"))?;
         }
     }
+    copy_flags(disk, file, &has, wanted);
     disk.set_times(file, wanted.times)
         .map_err(failed("keep the times of the capture"))
+}
+
+/// Sets the flags of chattr(1) that the original has, as far as the file system and our rights allow.
+fn copy_flags<D: Disk>(disk: &D, file: &File, has: &Attributes, wanted: &Attributes) {
+    if let Some(is) = has.flags
+        && let flags = wanted.flags_over(is)
+        && flags != is
+    {
+        // They say how the file is stored, not what is in it.
+        let _ = disk.set_flags(file, flags);
+    }
 }

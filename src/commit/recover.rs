@@ -1,31 +1,39 @@
 //! What a crash left behind: finish it or remove it.
 //!
-//! A crash can leave a staging file, or a slimmed capture without its marker. The latter needs nothing: slimming it
-//! again changes nothing and marks it. A staging file is removed when nobody holds its lock and nothing that only it
-//! holds would be lost. In the marker directory every `*.tmp` is ours. Beside captures it may be another tool's: there
-//! it must be old, and must not be a capture of its own. Markers and traces whose captures are gone go too.
+//! In the private directory nothing can be anybody else's, and its lock says whether a process is at work there. What was
+//! being written is removed, and so is an original that was replaced, unless it was written to: then it is kept as
+//! `NAME.conflict`. A slimmed capture without its marker needs nothing: slimming it again changes nothing and marks it.
+//! Versions before 0.2 left `NAME.tmp` in the marker directory, which is ours, or beside the capture, which may be another
+//! tool's: there it must be old, and must not be a capture of its own. Markers and traces whose captures are gone go too.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::disk::{Directory, Disk, Identity, RealDisk, read_head};
+use super::directory::{Directory, Identity};
+use super::disk::{Disk, RealDisk, read_head};
+use super::linger::keep_beside;
+use super::private::{self, Exchange, Held, Private};
 use super::{STAGING_SUFFIX, marker};
-use crate::capture::{Error, format};
+use crate::capture::compression::{Limit, Plain};
+use crate::capture::{Bytes, Error, format};
 
 /// How long a staging file beside captures must not have changed before it is taken for a leftover: other tools that
 /// stage under the same name hold no lock.
 const OLD: Duration = Duration::from_secs(300);
 
 /// As much of a classic pcap as tells two captures apart: the file header and the first timestamp, in bytes.
-const TELLING: u64 = 32;
+const TELLING: usize = 32;
+
+/// As much of a compressed capture as expands to that, in bytes.
+const HEAD: u64 = 64 << 10;
 
 /// How certain it is that a staging file without a lock is left over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Certainty {
+enum Certainty {
     /// It lies in the marker directory, where only we write.
     Ours,
     /// It lies beside captures, where other tools write too.
@@ -35,33 +43,129 @@ pub enum Certainty {
 /// What was found in a directory, and what was done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Staging files that were removed.
+    /// Files that were being written, and originals that were replaced, all removed.
     pub removed: Vec<PathBuf>,
-    /// Staging files that were left, each with the reason.
+    /// Files that were written to after they had been replaced, under the names by which they are kept.
+    pub kept: Vec<PathBuf>,
+    /// Files that were left, each with the reason.
     pub left: Vec<(PathBuf, String)>,
     /// How many markers and traces were removed because their captures are gone.
     pub stale: usize,
 }
 
-/// Removes what a crash left in one directory (not recursive) and its marker directory.
+/// Takes up what a crash left in one directory (not recursive) and its marker directory.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn directory(path: &Path) -> io::Result<Recovered> {
-    let captures = Directory::open(path)?;
+pub fn directory(captures: &Directory) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
-    sweep(&captures, Certainty::Beside, &mut recovered)?;
     match captures.below(marker::DIRECTORY.as_ref()) {
         Ok(markers) => {
+            // First, since what is beside captures and also there is certain to be ours.
+            private(captures, &markers, &mut recovered)?;
             sweep(&markers, Certainty::Ours, &mut recovered)?;
-            recovered.stale = marker::forget_gone(&captures, &markers)?;
+            recovered.stale = marker::forget_gone(captures, &markers)?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => recovered
             .left
-            .push((path.join(marker::DIRECTORY), error.to_string())),
+            .push((captures.path().join(marker::DIRECTORY), error.to_string())),
     }
+    sweep(captures, Certainty::Beside, &mut recovered)?;
     Ok(recovered)
+}
+
+/// Takes up what is in the private directory, unless a process is at work in it.
+fn private(captures: &Directory, markers: &Directory, recovered: &mut Recovered) -> io::Result<()> {
+    let private = match Private::open_left(markers) {
+        Ok(Some(private)) => private,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            let path = markers.path().join(private::NAME);
+            recovered.left.push((path, crate::commit::in_one_line(&error)));
+            return Ok(());
+        }
+    };
+    for name in private.directory().names()? {
+        let path = private.directory().path().join(&name);
+        match resolve(captures, &private, &name) {
+            Ok(Some(Resolved::Removed)) => recovered.removed.push(path),
+            Ok(Some(Resolved::Kept(kept))) => recovered.kept.push(kept),
+            Ok(None) => recovered
+                .left
+                .push((path, "not a file of this program".to_owned())),
+            Err(error) => recovered.left.push((path, error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+enum Resolved {
+    Removed,
+    Kept(PathBuf),
+}
+
+/// Takes up one file of the private directory; `None` where it is none of ours.
+fn resolve(captures: &Directory, private: &Private, name: &OsStr) -> io::Result<Option<Resolved>> {
+    let identity = private.directory().identity(name)?;
+    let exchange = match Held::parse(name) {
+        None => return Ok(None),
+        Some(Held::Staging) => {
+            remove_twin(captures, &identity)?;
+            RealDisk.remove(private.directory(), name)?;
+            return Ok(Some(Resolved::Removed));
+        }
+        Some(Held::Exchange(exchange)) => exchange,
+    };
+    let is_unchanged = exchange.is_original(&identity) || exchange.is_slimmed(&identity);
+    let capture = name_of(captures, &exchange)?;
+    if is_unchanged && capture.is_some() {
+        RealDisk.remove(private.directory(), name)?;
+        return Ok(Some(Resolved::Removed));
+    }
+    if is_unchanged && captures.identity(&exchange.capture).is_err() {
+        // Nothing has the name: whatever became of the other file, this one is whole.
+        let to = (captures, exchange.capture.as_os_str());
+        if RealDisk.rename_new((private.directory(), name), to).is_ok() {
+            RealDisk.sync_directory(captures)?;
+            return Ok(Some(Resolved::Kept(captures.path().join(&exchange.capture))));
+        }
+    }
+    if is_unchanged && exchange.is_slimmed(&identity) {
+        RealDisk.remove(private.directory(), name)?;
+        return Ok(Some(Resolved::Removed));
+    }
+    let capture = capture.unwrap_or(exchange.capture);
+    let kept = keep_beside(&RealDisk, (private, name), (captures, &capture)).map_err(io::Error::other)?;
+    Ok(Some(Resolved::Kept(kept)))
+}
+
+/// The name that one of the two files of an exchange has beside the captures.
+fn name_of(captures: &Directory, exchange: &Exchange) -> io::Result<Option<OsString>> {
+    let is_either = |name: &OsStr| {
+        captures
+            .identity(name)
+            .is_ok_and(|there| [exchange.original, exchange.slimmed].contains(&there.inode.1))
+    };
+    if is_either(&exchange.capture) {
+        return Ok(Some(exchange.capture.clone()));
+    }
+    // Its name did not fit, or somebody has renamed it.
+    Ok(captures.names()?.into_iter().find(|name| is_either(name)))
+}
+
+/// Removes the name beside a capture that a staging file has too.
+fn remove_twin(captures: &Directory, identity: &Identity) -> io::Result<()> {
+    for name in captures.names()? {
+        if name.as_bytes().ends_with(STAGING_SUFFIX.as_bytes())
+            && captures
+                .identity(&name)
+                .is_ok_and(|there| there.inode == identity.inode)
+        {
+            RealDisk.remove(captures, &name)?;
+        }
+    }
+    Ok(())
 }
 
 fn sweep(directory: &Directory, certainty: Certainty, recovered: &mut Recovered) -> io::Result<()> {
@@ -81,8 +185,13 @@ fn sweep(directory: &Directory, certainty: Certainty, recovered: &mut Recovered)
     Ok(())
 }
 
+/// Removes the staging file `name` beside captures if it is certain to be left over from a crash; says whether it did.
+pub(super) fn remove_beside(disk: &impl Disk, directory: &Directory, name: &OsStr) -> io::Result<bool> {
+    remove_leftover(disk, directory, name, Certainty::Beside)
+}
+
 /// Removes the staging file `name` if it is certain to be left over from a crash; says whether it did.
-pub(super) fn remove_leftover(
+fn remove_leftover(
     disk: &impl Disk,
     directory: &Directory,
     name: &OsStr,
@@ -121,12 +230,33 @@ fn holds_nothing_else(directory: &Directory, name: &OsStr) -> io::Result<bool> {
         .as_bytes()
         .strip_suffix(STAGING_SUFFIX.as_bytes())
         .unwrap_or_default();
-    let staged = read_head(directory, name, TELLING)?.unwrap_or_default();
+    let staged = read_head(directory, name, HEAD)?.unwrap_or_default();
     let capture = if stem.is_empty() {
         None
     } else {
-        read_head(directory, OsStr::from_bytes(stem), TELLING)?
+        read_head(directory, OsStr::from_bytes(stem), HEAD)?
     };
+    let (staged, capture) = (expanded_head(&staged), capture.map(|head| expanded_head(&head)));
     let foreign = !matches!(format::detect(&staged), Err(Error::NotACapture(_)));
     Ok(capture.is_some_and(|capture| capture.starts_with(&staged) || !foreign))
+}
+
+/// As much of a capture's beginning as tells it from others, expanded where it is compressed: two streams of the same bytes
+/// need not begin with the same ones.
+fn expanded_head(head: &[u8]) -> Vec<u8> {
+    let mut expanded = match Plain::open(head, Limit::NONE) {
+        Ok(plain) if plain.compression().is_some() => plain,
+        _ => return head.get(..TELLING).unwrap_or(head).to_vec(),
+    };
+    // A stream that ends too early gives what came before that.
+    let length = (0..=TELLING).rev().find(|&length| {
+        expanded
+            .window(0, length)
+            .is_ok_and(|window| window.len() >= length)
+    });
+    let window = expanded.window(0, length.unwrap_or_default()).unwrap_or_default();
+    window
+        .get(..length.unwrap_or_default())
+        .unwrap_or_default()
+        .to_vec()
 }

@@ -1,7 +1,6 @@
 //! Brings a trace into place, and takes it away again where the capture does not follow.
 //!
-//! A trace grows in a staging file like the capture's own, `NAME.slimtrace.tmp` in the marker directory, so a crash
-//! leaves nothing that recovery does not know. Under its own name it is always whole. It is there before the capture
+//! A trace grows in the private directory like the slimmed file, so a crash leaves nothing that recovery does not know. Under its own name it is always whole. It is there before the capture
 //! is replaced: a slimmed capture whose trace was asked for is never without it. What a trace beside an original means is
 //! said in [`super`].
 
@@ -9,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use super::disk::{Attributes, Directory, Disk};
-use super::{Error, Staging, Verified, failed};
+use super::{Error, Staging, Verified, failed, marker};
 
 /// What is appended to a capture's name for its trace.
 pub const TRACE_SUFFIX: &str = ".slimtrace";
@@ -26,16 +25,21 @@ pub fn trace_name(name: &OsStr) -> OsString {
 #[derive(Debug)]
 pub(super) struct Published<'a, D: Disk> {
     disk: &'a D,
-    directory: &'a Directory,
+    markers: Directory,
     name: OsString,
     keep: bool,
 }
 
 impl<'a, D: Disk> Verified<Staging<'a, D>> {
     /// Gives the trace the owner and mode of its capture, syncs it and brings it to its name.
-    pub(super) fn publish(self, capture: &OsStr, attributes: &Attributes) -> Result<Published<'a, D>, Error> {
+    pub(super) fn publish(
+        self,
+        directory: &Directory,
+        capture: &OsStr,
+        attributes: &Attributes,
+    ) -> Result<Published<'a, D>, Error> {
         let Self(mut staging) = self;
-        let Staging { disk, directory, .. } = staging;
+        let (disk, staged) = (staging.disk, staging.named()?);
         let has = Attributes::of(&staging.file).map_err(failed("look at the trace"))?;
         if has.owner != attributes.owner {
             disk.set_owner(&staging.file, attributes.owner)
@@ -45,17 +49,20 @@ impl<'a, D: Disk> Verified<Staging<'a, D>> {
         disk.set_mode(&staging.file, attributes.mode & 0o666)
             .map_err(failed("set the mode of the trace"))?;
         disk.sync(&staging.file).map_err(failed("sync the trace"))?;
+        let markers = directory
+            .below(marker::DIRECTORY.as_ref())
+            .map_err(failed("open the marker directory"))?;
         let name = trace_name(capture);
-        disk.rename((directory, &staging.name), (directory, &name))
+        disk.rename((staging.private.directory(), &staged), (&markers, &name))
             .map_err(failed("bring the trace to its name"))?;
-        staging.renamed = true;
+        staging.is_gone();
         let published = Published {
             disk,
-            directory,
+            markers,
             name,
             keep: false,
         };
-        disk.sync_directory(directory)
+        disk.sync_directory(&published.markers)
             .map_err(failed("sync the marker directory"))?;
         Ok(published)
     }
@@ -72,7 +79,7 @@ impl<D: Disk> Drop for Published<'_, D> {
     fn drop(&mut self) {
         if !self.keep {
             // One that cannot be removed says by itself that the capture was not replaced.
-            let _ = self.disk.remove(self.directory, &self.name);
+            let _ = self.disk.remove(&self.markers, &self.name);
         }
     }
 }

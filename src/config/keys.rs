@@ -5,11 +5,13 @@
 //! defaults stand with the settings themselves.
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::value::{self, OFF, UNLIMITED};
 use super::{Budget, Daemon, Watch};
+use crate::job::{LINGER_MS, UNGUARDED_LINGER_SECONDS};
 use crate::slim::policy::evidence::{Options, Protocol, Protocols};
 use crate::words::Word;
 
@@ -174,6 +176,34 @@ pub(super) const CAPTURE: &[Key<Watch>] = &[
         show: |watch| quoted(watch.hard_links.word()),
     },
     Key {
+        name: "unguarded",
+        read: |watch, value| set(&mut watch.unguarded, value::word(value)),
+        show: |watch| quoted(watch.unguarded.word()),
+    },
+    Key {
+        name: "unguarded_linger_seconds",
+        read: |watch, value| {
+            let seconds = value::whole(value, " of seconds", UNGUARDED_LINGER_SECONDS);
+            let linger = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            set(&mut watch.unguarded_linger, linger)
+        },
+        show: |watch| watch.unguarded_linger.as_secs().to_string(),
+    },
+    Key {
+        name: "linger_ms",
+        read: |watch, value| {
+            let milliseconds = value::whole(value, " of milliseconds", LINGER_MS);
+            let linger = milliseconds.map(|milliseconds| Duration::from_millis(milliseconds.into()));
+            set(&mut watch.linger, linger)
+        },
+        show: |watch| watch.linger.as_millis().to_string(),
+    },
+    Key {
+        name: "changed",
+        read: |watch, value| set(&mut watch.changed, value::word(value)),
+        show: |watch| quoted(watch.changed.word()),
+    },
+    Key {
         name: "secrets",
         read: |watch, value| set(&mut watch.secrets, value::word(value)),
         show: |watch| quoted(watch.secrets.word()),
@@ -306,7 +336,7 @@ pub(super) const SECTIONS: [&str; 4] = ["defaults", "watch", "budget", "daemon"]
 pub(super) const TEN_YEARS: f64 = 5_256_000.0;
 
 /// The last words of keys that say a unit.
-const UNITS: [&str; 5] = ["minutes", "seconds", "mb", "mbps", "percent"];
+const UNITS: [&str; 6] = ["minutes", "seconds", "ms", "mb", "mbps", "percent"];
 
 /// What to say of a key that a section with the keys `own` does not have.
 pub(super) fn unknown<'a>(name: &str, own: impl IntoIterator<Item = &'a str>) -> String {

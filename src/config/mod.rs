@@ -21,7 +21,10 @@ use std::time::Duration;
 
 use crate::budget::Limits;
 use crate::digest::Algorithm;
-use crate::job::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Secrets, Staging, Verify};
+use crate::job::{
+    Changed, HardLinks, IoMode, LINGER, MAX_EXPANSION_RATIO, Secrets, Staging, UNGUARDED_LINGER, Unguarded,
+    Verify,
+};
 use crate::slim::policy::evidence::Options as EvidenceOptions;
 use crate::slim::policy::keep::Rules;
 use crate::slim::{Lengths, PolicyName};
@@ -80,6 +83,14 @@ pub struct Watch {
     pub verify: Verify,
     /// What to do with a capture that has several names.
     pub hard_links: HardLinks,
+    /// What to do with a capture that cannot be guarded against writers.
+    pub unguarded: Unguarded,
+    /// How long an original that could not be guarded stays after it was replaced.
+    pub unguarded_linger: Duration,
+    /// How long a guarded one stays.
+    pub linger: Duration,
+    /// What to do with a capture that was changed after it was slimmed.
+    pub changed: Changed,
     /// What to do with decryption secrets in a capture.
     pub secrets: Secrets,
     /// How many times its size a compressed capture may expand to, beyond 1 GiB.
@@ -113,6 +124,10 @@ impl Default for Watch {
             marker_owner: MarkerOwner::default(),
             verify: Verify::Full,
             hard_links: HardLinks::Skip,
+            unguarded: Unguarded::Refuse,
+            unguarded_linger: UNGUARDED_LINGER,
+            linger: LINGER,
+            changed: Changed::Report,
             secrets: Secrets::Keep,
             max_expansion_ratio: MAX_EXPANSION_RATIO,
             trace: false,

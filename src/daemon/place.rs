@@ -12,17 +12,20 @@ use tracing::{debug, error};
 
 use super::Error;
 use crate::alerts;
+use crate::commit::directory::{Directory, is_gone, join};
 use crate::commit::recover;
+use crate::commit::root::Root;
 use crate::config::{self, AgeFrom, Settings};
 use crate::job::{self, Judging, Options};
 use crate::queue::Candidate;
-use crate::report::event;
-use crate::scan::{self, Selection};
+use crate::report::{Skip, event};
+use crate::scan::{self, Seen, Selection};
 
 /// A watched directory and how its captures are slimmed.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) watch: config::Watch,
+    pub(super) root: Arc<Root>,
     pub(super) selection: Selection,
     pub(super) options: Arc<Options>,
 }
@@ -73,10 +76,15 @@ impl Place {
             min_free: settings.budget.min_free,
             check_only: false,
             check_threads: 1,
+            unguarded: watch.unguarded,
+            linger: watch.linger,
+            unguarded_linger: watch.unguarded_linger,
+            changed: watch.changed,
             retry_failed: false,
         };
         Ok(Self {
             watch: watch.clone(),
+            root: Arc::new(Root::new(&watch.path)),
             selection,
             options: Arc::new(options),
         })
@@ -103,25 +111,42 @@ impl Place {
 
     /// Looks at a due capture anew; may block.
     pub(super) fn look(&self, known: &Candidate) -> io::Result<Look> {
-        let Some(found) = scan::look(self.root(), &known.relative)? else {
+        let root = match self.root.open() {
+            Ok(root) => root,
+            // What is in the place of the directory is another's capture.
+            Err(error) if error.is_replaced() => return Ok(Look::Gone),
+            Err(error) => {
+                let error = error.into();
+                return if is_gone(&error) {
+                    Ok(Look::Gone)
+                } else {
+                    Err(error)
+                };
+            }
+        };
+        let Seen::File(found) = scan::look(&root, &known.relative)? else {
             return Ok(Look::Gone);
         };
         let is_same = found.size == known.size && found.modified == known.modified;
-        if is_same && !job::is_pending(self.root(), &known.relative, &self.options)? {
-            return Ok(Look::Marked);
+        if is_same {
+            match job::refused(&root, &known.relative, &self.options)? {
+                // The job reports it.
+                None | Some(Skip::ChangedSinceSlimmed) => {}
+                Some(_) => return Ok(Look::Marked),
+            }
         }
         if is_same && known.aged_from.is_some() {
             return Ok(Look::Due);
         }
-        let aged_from = self.age_basis(&known.relative, found.modified);
+        let aged_from = self.age_basis(&root, &known.relative, found.modified);
         Ok(Look::Changed(candidate(known.watch, found, Some(aged_from))))
     }
 
     /// What the age of a capture counts from. Called once for each change of a capture at most, when it is due.
-    fn age_basis(&self, relative: &Path, modified: SystemTime) -> SystemTime {
+    fn age_basis(&self, root: &Directory, relative: &Path, modified: SystemTime) -> SystemTime {
         match self.watch.age_from {
             AgeFrom::Mtime => modified,
-            AgeFrom::LastPacket => scan::last_packet(self.root(), relative).unwrap_or(modified),
+            AgeFrom::LastPacket => scan::last_packet(root, relative).unwrap_or(modified),
         }
     }
 }
@@ -137,13 +162,17 @@ fn candidate(watch: usize, found: scan::Found, aged_from: Option<SystemTime>) ->
 }
 
 /// Removes what a crash left in a watched directory, and tells it.
-pub(super) fn recover_below(root: &Path, selection: &Selection) {
+pub(super) fn recover_below(root: &Directory, selection: &Selection) {
     // One that cannot be read is told by whoever scans it next.
-    for directory in scan::directories(root, selection).unwrap_or_default() {
-        match recover::directory(&directory) {
+    for relative in scan::directories(root, selection).unwrap_or_default() {
+        let directory = join(root.path(), &relative);
+        match root.below(&relative).and_then(|below| recover::directory(&below)) {
             Ok(recovered) => {
                 for path in recovered.removed {
                     event::leftover_removed(&path);
+                }
+                for path in recovered.kept {
+                    event::leftover_kept(&path);
                 }
                 if recovered.stale > 0 {
                     debug!(
@@ -156,6 +185,7 @@ pub(super) fn recover_below(root: &Path, selection: &Selection) {
                     debug!("{}: left, {reason}", path.display());
                 }
             }
+            Err(error) if is_gone(&error) => {}
             Err(error) => error!("{}: cannot be recovered: {error}", directory.display()),
         }
     }

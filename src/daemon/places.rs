@@ -102,7 +102,7 @@ impl Places {
         let Some(place) = self.by_number.get(&number) else {
             return;
         };
-        let directory = Directory::new(number, place.root(), place.selection.clone(), recover_below);
+        let directory = Directory::new(number, &place.root, place.selection.clone(), recover_below);
         let sender = self.sightings.0.clone();
         let follower = match self.rescan {
             Some(rescan) => self.followers.spawn(watch::follow(directory, rescan, sender)),
@@ -149,6 +149,14 @@ impl Places {
         self.unseen
             .iter()
             .filter_map(|number| Some(self.by_number.get(number)?.root()))
+    }
+
+    /// Takes whatever directories are there now for those that are watched; returns those that were not reached.
+    pub(super) fn accept(&self) -> Vec<usize> {
+        self.by_number.values().for_each(|place| place.root.forget());
+        let is_reached = |state: &State| matches!(state, State::Watched | State::RescansOnly(_));
+        let lost = self.states.iter().filter(|(_, state)| !is_reached(state));
+        lost.map(|(number, _)| *number).collect()
     }
 
     pub(super) fn state(&self, number: usize) -> Option<&State> {

@@ -14,6 +14,7 @@ use super::{Error, Reload, Totals, run};
 use crate::config::{Mistakes, Settings};
 use crate::report::with_causes;
 use crate::status::{self, Requester, Requests};
+use crate::threads;
 
 /// How many snapshots may be asked for before the loop has answered one.
 const REQUESTS: usize = 4;
@@ -32,15 +33,12 @@ pub struct Process {
 #[must_use]
 pub fn serve(settings: Settings, process: Process) -> bool {
     let once = process.once;
-    let ended = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map(|runtime| {
-            let ended = runtime.block_on(attended(settings, process));
-            // A thread that hangs on a dead file system must not keep the process.
-            runtime.shutdown_background();
-            ended
-        });
+    let ended = threads::runtime().map(|runtime| {
+        let ended = runtime.block_on(attended(settings, process));
+        // A thread that hangs on a dead file system must not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(Ok(totals)) => !once || totals.failed == 0,
         Ok(Err(error)) => {
@@ -48,7 +46,7 @@ pub fn serve(settings: Settings, process: Process) -> bool {
             false
         }
         Err(error) => {
-            error!("cannot start: {error}");
+            error!("cannot start: {}", with_causes(&error));
             false
         }
     }

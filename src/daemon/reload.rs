@@ -59,11 +59,13 @@ impl Daemon {
         let now = SystemTime::now();
         for number in &changes.removed {
             self.queue.unwatch(*number);
+            self.trials.forget(*number);
         }
         for number in &changes.added {
             self.queue_for(*number);
         }
         for (number, is_aged_otherwise) in &changes.changed {
+            self.trials.forget(*number);
             if let Some(place) = self.places.get(*number) {
                 // What its age counts from is found anew by the scan.
                 let keeps = |relative: &_| !is_aged_otherwise && place.selection.takes(relative);
@@ -72,6 +74,9 @@ impl Daemon {
         }
         let mut to_follow: Vec<usize> = changes.added.clone();
         to_follow.extend(changes.changed.iter().map(|(number, _)| number));
+        to_follow.extend(self.places.accept());
+        to_follow.sort_unstable();
+        to_follow.dedup();
         if self.places.set_rescan(settings.daemon.rescan) {
             to_follow = self.places.iter().map(|(number, _)| number).collect();
         }

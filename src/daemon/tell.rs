@@ -15,11 +15,13 @@ use tracing::{error, info, warn};
 
 use super::flood::{Flood, Summary};
 use super::{Daemon, Totals};
-use crate::report::{self, Outcome, Status, event, reason_class};
+use crate::report::{self, Outcome, Skip, Status, event, reason_class};
 use crate::service::Service;
 use crate::status::{self, Errors, FailedCapture, QueuedCapture, RunningCapture, Snapshot, WatchState};
 use crate::watch::State;
 
+/// The kind of captures that were changed since they were slimmed, among those of failures.
+const CHANGED: &str = "changed since it was slimmed";
 /// How many queued captures, and how many failed ones, a snapshot shows.
 const SHOWN: usize = 100;
 /// How often the service manager hears that starting still goes on.
@@ -77,16 +79,13 @@ impl Told {
 
     pub(super) fn outcome(&mut self, outcome: &Outcome) {
         self.failed.retain(|failed| failed.capture != outcome.capture);
-        let Status::Failed(failure) = &outcome.status else {
-            return event::outcome(outcome);
+        let failure = match &outcome.status {
+            Status::Failed(failure) => failure,
+            Status::Skipped(Skip::ChangedSinceSlimmed) => return self.unless_flooded(CHANGED, outcome),
+            _ => return event::outcome(outcome),
         };
         self.errors.count(&failure.reason);
-        let kind = reason_class(&failure.reason);
-        if self.flood.is_told(&kind, &outcome.capture, Instant::now().into()) {
-            event::outcome(outcome);
-        } else {
-            event::outcome_for_debugging(outcome);
-        }
+        self.unless_flooded(&reason_class(&failure.reason), outcome);
         self.failed.push_back(FailedCapture {
             capture: outcome.capture.clone(),
             reason: failure.reason.clone(),
@@ -95,6 +94,14 @@ impl Told {
         });
         if self.failed.len() > SHOWN {
             self.failed.pop_front();
+        }
+    }
+
+    fn unless_flooded(&mut self, kind: &str, outcome: &Outcome) {
+        if self.flood.is_told(kind, &outcome.capture, Instant::now().into()) {
+            event::outcome(outcome);
+        } else {
+            event::outcome_for_debugging(outcome);
         }
     }
 }
@@ -207,7 +214,7 @@ impl Daemon {
         if let Some(due) = self.queue.next_due(|_| false) {
             line.push_str(&next_due(due, SystemTime::now()));
         }
-        let saved = report::size(self.totals.bytes_saved());
+        let saved = report::size(self.totals.bytes_saved);
         line + &format!(
             ", {} running, {} slimmed, {saved} saved",
             self.running.len(),
@@ -237,7 +244,7 @@ impl Daemon {
             failed,
             ..
         } = self.totals;
-        event::stopped(slimmed, skipped, failed, self.totals.bytes_saved());
+        event::stopped(slimmed, skipped, failed, self.totals.bytes_saved);
     }
 
     pub(super) fn answer(&self, reply: oneshot::Sender<Snapshot>) {
@@ -254,6 +261,7 @@ impl Daemon {
             failed,
             bytes_in,
             bytes_out,
+            ..
         } = self.totals;
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -291,6 +299,7 @@ impl Daemon {
                 state: state_in_words(self.places.state(number)),
                 captures,
                 queued,
+                place: self.trials.state(number, place),
             }
         };
         self.places
@@ -328,7 +337,11 @@ impl Daemon {
 }
 
 fn tell(summary: &Summary) {
-    event::many_failed(summary.count, &summary.kind, &summary.example);
+    if summary.kind == CHANGED {
+        event::many_changed(summary.count, &summary.example);
+    } else {
+        event::many_failed(summary.count, &summary.kind, &summary.example);
+    }
 }
 
 fn state_in_words(state: Option<&State>) -> String {
@@ -336,6 +349,7 @@ fn state_in_words(state: Option<&State>) -> String {
         None => "being scanned".to_owned(),
         Some(State::Watched) => "watched".to_owned(),
         Some(State::Missing(why)) => format!("missing: {why}"),
+        Some(State::Replaced(why)) => format!("replaced: {why}"),
         Some(State::RescansOnly(why)) => format!("rescans only: {why}"),
     }
 }

@@ -11,6 +11,7 @@ use std::future::{pending, ready};
 use tempfile::TempDir;
 
 use super::*;
+use crate::commit::directory::Directory;
 use crate::config::{self, AgeFrom, Settings};
 use crate::report::{Failure, Figures, Provenance};
 use crate::scan::{self, Selection};
@@ -51,7 +52,7 @@ fn with_taken_capture(once: bool) -> (TempDir, Daemon, Candidate) {
 
 fn scanned(root: &Path) -> Sighting {
     let selection = Selection::new(&["*.pcap".to_owned()], &[], false).unwrap();
-    let (found, _) = scan::scan(root, &selection).unwrap();
+    let (found, _) = scan::scan(&Directory::open(root).unwrap(), &selection).unwrap();
     Sighting {
         watch: 0,
         found,
@@ -100,6 +101,7 @@ fn outcome(root: &Path, status: Status) -> Outcome {
             truncated: 5,
             bytes_in: 1000,
             bytes_out: 400,
+            ..Figures::default()
         },
         policy: "reference",
         notes: Vec::new(),
@@ -308,6 +310,7 @@ fn the_slimmed_capture_is_no_change() {
             slimmed: 1,
             bytes_in: 1000,
             bytes_out: 400,
+            bytes_saved: 600,
             ..Totals::default()
         }
     );
@@ -323,6 +326,17 @@ fn once_grants_a_busy_capture_one_second_chance() {
     run_by_hand(&mut daemon, root.path(), candidate);
     daemon.finished(&outcome(root.path(), Status::Skipped(Skip::Busy)));
     assert!(daemon.is_idle());
+}
+
+#[test]
+fn once_counts_a_capture_that_cannot_be_looked_at_as_failed() {
+    let (_root, mut daemon, candidate) = with_taken_capture(true);
+    daemon.looked(candidate, Err(io::Error::other("disk")));
+    assert_eq!(daemon.totals.failed, 0, "it has a second chance");
+    let later = daemon.queue.next_due(|_| false).unwrap();
+    let candidate = daemon.queue.take_due(later, |_| false).unwrap();
+    daemon.looked(candidate, Err(io::Error::other("disk")));
+    assert_eq!((daemon.totals.failed, daemon.is_idle()), (1, true));
 }
 
 #[test]

@@ -17,13 +17,12 @@ mod text;
 mod unread;
 mod words;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::job::Judging;
-use crate::oneshot::{self, Capture, DONE, FAILED, Source, USAGE, tell};
+use crate::oneshot::{self, Capture, DONE, FAILED, Finding, Source, USAGE, tell};
 use crate::report::progress::{Progress, When};
 use crate::report::{self, printable, with_causes};
 use crate::slim::policy::keep::Flows;
@@ -44,7 +43,7 @@ pub struct Request {
     /// Print JSON, not a table.
     pub json: bool,
     /// Where to write the page.
-    pub html: Option<PathBuf>,
+    pub html: Option<Page>,
     /// Replace a file that is there, with the page.
     pub force: bool,
     /// When to show progress.
@@ -53,6 +52,15 @@ pub struct Request {
     pub judging: Judging,
     /// How cut frames' headers would be written.
     pub lengths: Lengths,
+}
+
+/// Where a page goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// To standard output, in place of the table.
+    Output,
+    /// To a file.
+    File(PathBuf),
 }
 
 /// What slimming would do to some captures.
@@ -93,14 +101,21 @@ impl Explanation {
 #[must_use]
 pub fn run(request: &Request) -> u8 {
     let is_directory = request.path.is_dir();
-    let found = if let Some(out) = &request.html
-        && let Err(error) = page::check(out, request.force)
-    {
-        Err(with_causes(&error))
-    } else {
-        oneshot::find(&source(request, is_directory), SystemTime::now()).map_err(|error| with_causes(&error))
+    let page = match &request.html {
+        Some(Page::Output) if request.json => {
+            Err("--json and --html - cannot both write to standard output".to_owned())
+        }
+        Some(Page::File(out)) => page::check(out, request.force).map_err(|error| with_causes(&error)),
+        Some(Page::Output) | None => Ok(()),
     };
-    let (mut captures, all_seen) = match found {
+    let found = page.and_then(|()| {
+        oneshot::find(&source(request, is_directory), SystemTime::now()).map_err(|error| with_causes(&error))
+    });
+    let Finding {
+        mut captures,
+        all_seen,
+        ..
+    } = match found {
         Ok(found) => found,
         Err(error) => {
             tell(&error);
@@ -190,17 +205,22 @@ fn explain(
     explanation
 }
 
-/// Writes the page, where one is asked for, and prints the other form.
+/// Writes the page, where one is asked for, and prints the other form unless the page is printed.
 fn publish(explanation: &Explanation, request: &Request) -> Result<(), String> {
-    if let Some(out) = &request.html {
-        let page = html::render(explanation);
-        page::write(out, &page, request.force).map_err(|error| with_causes(&error))?;
-        tell(&format!("wrote {}", printable(out)));
+    let print = |text: &str| oneshot::print(text).map_err(|error| with_causes(&error));
+    match &request.html {
+        Some(Page::Output) => return print(&html::render(explanation)),
+        Some(Page::File(out)) => {
+            let page = html::render(explanation);
+            page::write(out, &page, request.force).map_err(|error| with_causes(&error))?;
+            tell(&format!("wrote {}", printable(out)));
+        }
+        None => {}
     }
     let text = if request.json {
         json::render(explanation)
     } else {
         text::render(explanation, text::Screen::of_stdout())
     };
-    oneshot::print(&text).map_err(|error: io::Error| error.to_string())
+    print(&text)
 }

@@ -111,7 +111,7 @@ pub(super) fn read(
     }?;
     Ok(Read {
         account,
-        is_slimmed: state == State::Slimmed,
+        is_slimmed: matches!(state, State::Slimmed | State::Changed { .. }),
     })
 }
 

@@ -1,14 +1,12 @@
 //! A capture that is only checked: what slimming would do to it, from several ranges of it at a time.
 //!
-//! Apart from the rest of the job because only here one capture has several readers, each on a thread of its own, with a
-//! gate and a source of its own on the same leased file; the budget is one for all. It takes a policy that judges each
-//! packet alone: one that follows flows needs the packets in file order. A capture that cannot be divided, or whose
-//! ranges prove not to be exact, is read as a whole, and so is any that is damaged, for the same figures or error.
+//! Apart from the rest of the job because only here one capture has several readers, each on a thread of its own where
+//! there is one, with a gate and a source of its own on the same leased file; the budget is one for all. It takes a policy
+//! that judges each packet alone: one that follows flows needs the packets in file order. A capture that cannot be divided,
+//! or whose ranges prove not to be exact, is read as a whole, and so is any that is damaged, for the same figures or error.
 
-use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use super::output::Output;
@@ -19,11 +17,12 @@ use crate::capture::{self, ReadError, Reader};
 use crate::commit::disk::{Disk, RealDisk};
 use crate::input::{Gate, Leased, Residence, Source};
 use crate::slim::policy::keep::Flows;
+use crate::threads;
 
 /// The smallest range, in bytes: some milliseconds of reading, so that a thread is worth starting.
 const SMALLEST: u64 = 8 << 20;
 
-impl<D: Disk> Job<'_, D> {
+impl<D: Disk> Job<'_, '_, D> {
     /// Judges every packet and writes nothing.
     pub(super) fn check(
         &self,
@@ -41,7 +40,7 @@ impl<D: Disk> Job<'_, D> {
                 options: self.options,
                 budget: self.budget,
                 stop: self.stop,
-                commits: self.commits,
+                hooks: self.hooks,
             };
             let progress = &self.order.progress;
             let before = progress.load(Ordering::Relaxed);
@@ -56,7 +55,7 @@ impl<D: Disk> Job<'_, D> {
     }
 }
 
-impl Job<'_, RealDisk> {
+impl Job<'_, '_, RealDisk> {
     /// What all ranges come to, and for how long they were held back; `None` where the capture is to be read as a whole.
     fn in_ranges(
         &self,
@@ -71,13 +70,9 @@ impl Job<'_, RealDisk> {
         let Some(ranges) = unless_interrupted(ranges.map_err(Error::from))? else {
             return Ok(None);
         };
-        let parts: Vec<_> = thread::scope(|scope| {
-            let check = |range| scope.spawn(move || self.range(range, residence, alerted, leased));
-            let threads: Vec<_> = ranges.iter().map(check).collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
-            };
-            threads.into_iter().map(join).collect()
+        let parts = threads::each(ranges, |range| {
+            let _at_work = self.budget.at_work();
+            self.range(&range, residence, alerted, leased)
         });
         let mut sum: Option<(Judged, Duration)> = None;
         for part in parts {

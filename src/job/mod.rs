@@ -5,11 +5,14 @@
 //! it means for the capture: skipped for now, worth another try, or given up for good.
 
 mod check;
+mod ended;
 mod judging;
+mod marking;
 mod options;
 mod output;
 mod pass;
 mod trace;
+mod writers;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -24,8 +27,9 @@ use crate::alerts;
 use crate::budget::Budget;
 use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
+use crate::commit::linger::Standing;
 use crate::commit::marker::{self, Markers};
-use crate::commit::recover::Certainty;
+use crate::commit::root::Root;
 use crate::commit::{self, Original, Staging as StagingFile, Verified};
 use crate::digest::{Digester, Digests};
 use crate::input::{self, Capture, Gate, Leased};
@@ -33,15 +37,22 @@ use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
 use crate::slim::policy::keep::Flows;
 use crate::slim::verify::Broken;
 use crate::words::Word;
+pub use ended::Ended;
+use ended::Waits;
 pub use judging::{Judging, UnderPolicy};
-pub use options::{HardLinks, IoMode, MAX_EXPANSION_RATIO, Options, Secrets, Staging, Verify};
+use marking::refusal;
+pub use marking::refused;
+pub use options::{
+    Changed, HardLinks, IoMode, LINGER, LINGER_MS, MAX_EXPANSION_RATIO, ONESHOT_LINGER, Options, Secrets,
+    Staging, UNGUARDED_LINGER, UNGUARDED_LINGER_SECONDS, Unguarded, Verify,
+};
 use trace::{Recorder, Traced};
 
 /// One capture to slim.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The directory that was named by the operator; it may itself be a symbolic link.
-    pub root: PathBuf,
+    /// The directory that the operator named.
+    pub root: Arc<Root>,
     /// The capture below `root`; no component of it may be a symbolic link.
     pub relative: PathBuf,
     /// How.
@@ -54,9 +65,15 @@ impl Order {
     /// The capture, as messages call it.
     #[must_use]
     pub fn capture(&self) -> PathBuf {
-        self.root.join(&self.relative)
+        self.root.path().join(&self.relative)
     }
 }
+
+/// Why a capture cannot be replaced on some file systems, FAT among them.
+const NO_EXCHANGE: &str = "this file system has neither RENAME_EXCHANGE nor hard links";
+
+/// Why a capture cannot be replaced that is mounted by itself, or lies in a lower layer of an overlay.
+const ELSEWHERE: &str = "it is on another file system than its directory";
 
 /// Why a capture is left as it is.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +82,6 @@ enum Error {
     Directory(#[source] io::Error),
     #[error("cannot read the marker")]
     Marker(#[source] io::Error),
-    #[error("cannot use the marker directory")]
-    Markers(#[source] io::Error),
     #[error("cannot ask for the free space")]
     Space(#[source] io::Error),
     #[error("not enough free space: {free} bytes, and {needed} may be needed")]
@@ -99,21 +114,38 @@ impl From<ReadError> for Error {
     }
 }
 
-/// Slims one capture. `stop` makes it abandon the capture at the next step.
-pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool) -> Outcome {
-    run_telling(disk, order, budget, stop, &|| {})
+/// What a job asks of those who started it.
+#[derive(Clone, Copy)]
+pub struct Hooks<'a> {
+    /// Called when the slimmed capture is written and verified, and what is left is to wait for the device.
+    pub commits: &'a (dyn Fn() + Sync),
+    /// Called where there is too little free space: waits until no original lingers that takes some of it.
+    pub make_space: &'a (dyn Fn() + Sync),
 }
 
-/// The same; `commits` is told when the slimmed capture is written and verified, and what is left is to wait for the
-/// device.
-pub fn run_telling<D: Disk>(
-    disk: &D,
+impl Hooks<'_> {
+    /// Does nothing.
+    pub const NONE: Hooks<'static> = Hooks {
+        commits: &|| {},
+        make_space: &|| {},
+    };
+}
+
+/// Slims one capture, and waits until its original has gone. `stop` makes it abandon the capture at the next step.
+pub fn run<D: Disk>(disk: &D, order: &Order, budget: &Budget, stop: &AtomicBool) -> Outcome {
+    begin(disk, order, budget, stop, Hooks::NONE).settle()
+}
+
+/// The same, without the wait: the original may linger.
+pub fn begin<'d, D: Disk>(
+    disk: &'d D,
     order: &Order,
     budget: &Budget,
     stop: &AtomicBool,
-    commits: &(dyn Fn() + Sync),
-) -> Outcome {
+    hooks: Hooks<'_>,
+) -> Ended<'d, D> {
     let begun = Instant::now();
+    let _at_work = budget.at_work();
     let mut told = Told::default();
     let job = Job {
         disk,
@@ -121,13 +153,13 @@ pub fn run_telling<D: Disk>(
         options: &order.options,
         budget,
         stop,
-        commits,
+        hooks,
     };
-    let status = match job.run(&mut told) {
-        Ok(()) => Status::Slimmed,
-        Err(error) => status(&error, stop),
+    let (status, waits) = match job.run(&mut told) {
+        Ok(waits) => (Status::Slimmed, waits),
+        Err(error) => (status(&error, stop), None),
     };
-    Outcome {
+    let outcome = Outcome {
         capture: order.capture(),
         status,
         figures: told.figures,
@@ -136,33 +168,13 @@ pub fn run_telling<D: Disk>(
         elapsed: begun.elapsed(),
         throttled: told.throttled,
         provenance: told.provenance,
-    }
-}
-
-/// Whether a job would take this capture up: no valid marker and no valid failed marker (unless `retry_failed`).
-///
-/// # Errors
-/// When the capture or its markers cannot be looked at.
-pub fn is_pending(root: &Path, relative: &Path, options: &Options) -> io::Result<bool> {
-    let (directory, name) = locate(root, relative)?;
-    let state = marker::state(&directory, name, &directory.identity(name)?)?;
-    Ok(refusal(state, options).is_none())
+    };
+    Ended::new(outcome, waits)
 }
 
 /// The directory that a capture lies in, and its name there.
-pub(crate) fn locate<'a>(root: &Path, relative: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
-    let name = relative.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let directory = Directory::open(root)?.below(relative.parent().unwrap_or(Path::new("")))?;
-    Ok((directory, name))
-}
-
-/// Why a capture with such markers is not taken up.
-fn refusal(state: marker::State, options: &Options) -> Option<Skip> {
-    match state {
-        marker::State::Slimmed => Some(Skip::Marked),
-        marker::State::Failed(reason) if !options.retry_failed => Some(Skip::MarkedFailed(reason)),
-        _ => None,
-    }
+pub(crate) fn locate<'a>(root: &Root, relative: &'a Path) -> io::Result<(Directory, &'a OsStr)> {
+    root.open()?.parent_of(relative)
 }
 
 /// What an error means for the capture.
@@ -176,7 +188,11 @@ fn status(error: &Error, stop: &AtomicBool) -> Status {
         Error::Alerts(alerts::Error::Interrupted) => Some(Skip::Stopped),
         Error::Capture(capture::Error::Read(ReadError::Shrunk { .. }))
         | Error::Commit(commit::Error::Changed) => Some(Skip::Changed),
-        Error::Commit(commit::Error::Staged) | Error::Input(input::Error::Busy) => Some(Skip::Busy),
+        Error::Commit(commit::Error::Staged | commit::Error::Busy) | Error::Input(input::Error::Busy) => {
+            Some(Skip::Busy)
+        }
+        Error::Commit(commit::Error::NoExchange) => Some(Skip::Obstacle(NO_EXCHANGE)),
+        Error::Commit(commit::Error::Elsewhere) => Some(Skip::Obstacle(ELSEWHERE)),
         Error::Input(input::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Some(Skip::Changed)
         }
@@ -225,33 +241,62 @@ struct Told {
     notes: Vec<Note>,
     throttled: Duration,
     provenance: Provenance,
+    /// What the marker says of the slimming before, where the capture was changed after it.
+    earlier: Option<Box<marker::Slimmed>>,
+}
+
+/// Where a capture is, and whether a lease keeps writers out of it.
+struct Place<'a> {
+    directory: &'a Arc<Directory>,
+    name: &'a OsStr,
+    is_guarded: bool,
 }
 
 /// Everything that one run needs.
-struct Job<'a, D> {
-    disk: &'a D,
+struct Job<'a, 'd, D> {
+    disk: &'d D,
     order: &'a Order,
     options: &'a Options,
     budget: &'a Budget,
     stop: &'a AtomicBool,
-    commits: &'a (dyn Fn() + Sync),
+    hooks: Hooks<'a>,
 }
 
-impl<D: Disk> Job<'_, D> {
-    fn run(&self, told: &mut Told) -> Result<(), Error> {
+impl<'d, D: Disk> Job<'_, 'd, D> {
+    fn run(&self, told: &mut Told) -> Result<Option<Waits<'d, D>>, Error> {
         let (directory, name) = locate(&self.order.root, &self.order.relative).map_err(Error::Directory)?;
         let capture = Capture::open(&directory, name)?;
         told.figures.bytes_in = capture.identity.size;
+        told.figures.disk_in = capture.attributes.allocated;
         let state = marker::state(&directory, name, &capture.identity).map_err(Error::Marker)?;
-        if let Some(skip) = refusal(state, self.options) {
+        if let Some(skip) = refusal(&state, self.options) {
             return Err(Error::Skip(skip));
+        }
+        if let marker::State::Changed { marker, .. } = state {
+            told.earlier = Some(marker);
         }
         if capture.links > 1 && self.options.hard_links == HardLinks::Skip {
             return Err(Error::Skip(Skip::HardLinks(capture.links)));
         }
+        if !self.options.check_only
+            && let Some(obstacle) = capture.attributes.obstacle()
+        {
+            return Err(Error::Skip(Skip::Obstacle(obstacle)));
+        }
+        if !self.options.check_only && capture.identity.inode.0 != directory.inode().0 {
+            return Err(Error::Skip(Skip::Obstacle(ELSEWHERE)));
+        }
         let identity = capture.identity;
         let alerted = self.alerted(told)?;
-        let slimmed = self.slim(&directory, name, capture.lease()?, alerted, told);
+        let leased = capture.lease()?;
+        let is_guarded = self.options.check_only || self.is_guarded(&leased)?;
+        let directory = Arc::new(directory);
+        let place = Place {
+            directory: &directory,
+            name,
+            is_guarded,
+        };
+        let slimmed = self.slim(&place, leased, alerted, told);
         if let Err(error) = &slimmed
             && matches!(error, Error::Capture(_))
             && is_permanent(error)
@@ -274,14 +319,28 @@ impl<D: Disk> Job<'_, D> {
         Ok(flows)
     }
 
+    /// Whether a lease keeps writers out of the capture.
+    fn is_guarded(&self, leased: &Leased) -> Result<bool, Error> {
+        let Some(refused) = leased.refusal() else {
+            return Ok(true);
+        };
+        let why = refused.to_string();
+        if self.options.unguarded == Unguarded::Refuse {
+            return Err(Error::Skip(Skip::Unguarded(why)));
+        }
+        if let Some(process) = writers::of(leased.capture.identity.inode) {
+            return Err(Error::Skip(Skip::Writer(process)));
+        }
+        Ok(false)
+    }
+
     fn slim(
         &self,
-        directory: &Directory,
-        name: &OsStr,
+        place: &Place<'_>,
         leased: Leased,
         alerted: Vec<Arc<Flows>>,
         told: &mut Told,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Waits<'d, D>>, Error> {
         let gate = Gate::new(&leased, self.stop, self.budget);
         let digester = if self.options.check_only {
             None
@@ -290,20 +349,21 @@ impl<D: Disk> Job<'_, D> {
         };
         let opened = self.open(&gate, self.options.secrets, digester.as_ref())?;
         if self.options.check_only {
-            return self.check(opened, alerted, &leased, &gate, told);
+            self.check(opened, alerted, &leased, &gate, told)?;
+            return Ok(None);
         }
-        self.leave_space(directory, leased.capture.identity.size)?;
-        let markers =
-            Markers::open(self.disk, directory, self.options.marker_owner).map_err(Error::Markers)?;
+        self.leave_space(place.directory, leased.capture.identity.size)?;
+        let markers = Markers::open(self.disk, place.directory, self.options.marker_owner)?;
+        let private = Arc::clone(markers.private());
         let traced = Traced {
-            name,
+            name: place.name,
             identity: leased.capture.identity,
             link_type: opened.link_type(),
         };
-        let mut recorder = Recorder::begin(self, markers.directory(), &traced)?;
+        let mut recorder = Recorder::begin(self, &private, &traced)?;
         let mut staging = match self.options.staging {
-            Staging::Beside => commit::stage(self.disk, directory, name, Certainty::Beside)?,
-            Staging::Markers => commit::stage(self.disk, markers.directory(), name, Certainty::Ours)?,
+            Staging::Beside => commit::stage_beside(self.disk, &private, place.directory, place.name)?,
+            Staging::Markers => commit::stage(self.disk, &private)?,
         }
         .digested(self.options.digest)
         .written_back_by(self.budget.step(commit::WRITE_BACK));
@@ -314,10 +374,10 @@ impl<D: Disk> Job<'_, D> {
             Some(recorder) => self.judge(opened, alerted, &gate, Some(&mut staging), recorder, told),
             None => self.judge(opened, alerted, &gate, Some(&mut staging), (), told),
         };
-        // Before all else: whoever wants the capture is not kept waiting while a long staging file is removed.
+        // Before all else: a writer is not kept waiting while a long staging file is removed or synced.
         let capture = leased.release();
         judged?;
-        let mut identity = capture.identity;
+        let identity = capture.identity;
         let mut verified = if told.figures.bytes_out < told.figures.bytes_in {
             Some(staging.finish()?)
         } else {
@@ -326,26 +386,70 @@ impl<D: Disk> Job<'_, D> {
         let slimmed = verified.as_mut().and_then(Verified::digest);
         told.provenance.digests = self.digests(digester, slimmed, &identity)?;
         if let Some(verified) = verified {
-            let trace = self.end_trace(recorder, told)?;
-            let is_traced = trace.is_some();
-            (self.commits)();
-            let attributes = capture.attributes.clone();
-            let original = Original {
-                directory,
-                name,
-                identity,
-                attributes: &attributes,
-            };
-            identity = verified
-                .commit(&original, trace, || capture.lease().ok())?
-                .identity;
+            return self.replace(place, capture, verified, recorder, markers, told);
+        }
+        told.figures.disk_out = told.figures.disk_in;
+        self.mark(&markers, (place.directory, place.name), &identity, told);
+        Ok(None)
+    }
+
+    /// Has the slimmed capture take the place of the original, and marks it.
+    fn replace(
+        &self,
+        place: &Place<'_>,
+        capture: Capture,
+        verified: Verified<StagingFile<'d, D>>,
+        recorder: Option<Recorder<'d, D>>,
+        markers: Markers<'d, D>,
+        told: &mut Told,
+    ) -> Result<Option<Waits<'d, D>>, Error> {
+        let trace = self.end_trace(recorder, told)?;
+        let is_traced = trace.is_some();
+        (self.hooks.commits)();
+        let identity = capture.identity;
+        let attributes = capture.attributes.clone();
+        let original = Original {
+            directory: place.directory,
+            name: place.name,
+            file: capture.into_file(),
+            identity,
+            attributes: &attributes,
+            is_guarded: place.is_guarded,
+            linger: if place.is_guarded {
+                self.options.linger
+            } else {
+                self.options.unguarded_linger
+            },
+        };
+        let lingering = match verified.commit(original, trace) {
+            Err(commit::Error::Larger { .. }) => {
+                // The capture takes less of the device as it is.
+                told.figures.bytes_out = told.figures.bytes_in;
+                told.figures.disk_out = told.figures.disk_in;
+                told.notes.push(Note::NothingToCut);
+                self.mark(&markers, (place.directory, place.name), &identity, told);
+                return Ok(None);
+            }
+            committed => committed?,
+        };
+        let before = markers.text(place.name).unwrap_or_default();
+        if let Standing::Replaced = lingering.standing() {
             if !is_traced {
                 // One that stays tells by its figures that it is of another capture.
-                let _ = commit::forget_trace(self.disk, markers.directory(), name);
+                let _ = commit::forget_trace(self.disk, markers.directory(), place.name);
+            }
+            told.figures.disk_out = lingering.allocated().unwrap_or_default();
+            match lingering.slimmed() {
+                Ok(slimmed) => self.mark(&markers, (place.directory, place.name), &slimmed, told),
+                Err(error) => told.notes.push(Note::Unmarked(error.to_string())),
             }
         }
-        self.mark(&markers, name, &identity, told);
-        Ok(())
+        Ok(Some(Waits {
+            lingering,
+            markers,
+            name: place.name.to_owned(),
+            before,
+        }))
     }
 
     /// The digests of the capture, which is `identity`, and of its slimmed form, which is the capture itself where it
@@ -372,7 +476,7 @@ impl<D: Disk> Job<'_, D> {
     }
 
     /// Ends the trace, if there is one, and notes how long it is.
-    fn end_trace<'d>(
+    fn end_trace(
         &self,
         recorder: Option<Recorder<'d, D>>,
         told: &mut Told,
@@ -389,55 +493,20 @@ impl<D: Disk> Job<'_, D> {
         Ok(Some(trace))
     }
 
-    /// Refuses where the staging file could fill the file system.
+    /// Refuses where the staging file could fill the file system, with the originals that linger.
     fn leave_space(&self, directory: &Directory, size: u64) -> Result<(), Error> {
-        let free = self.disk.free_space(directory).map_err(Error::Space)?;
         let needed = size
             .saturating_add(trace::most_bytes(self.options, size))
             .saturating_add(self.options.min_free);
+        let mut free = self.disk.free_space(directory).map_err(Error::Space)?;
+        if free < needed {
+            (self.hooks.make_space)();
+            free = self.disk.free_space(directory).map_err(Error::Space)?;
+        }
         if free < needed {
             Err(Error::Full { free, needed })
         } else {
             Ok(())
-        }
-    }
-
-    /// Marks a capture that is slimmed. Where that fails, the next run finds nothing to cut and marks it.
-    fn mark(&self, markers: &Markers<'_, D>, name: &OsStr, identity: &Identity, told: &mut Told) {
-        let marker = marker::Slimmed {
-            version: marker::VERSION.to_owned(),
-            policy: self.options.judging.policy.word().to_owned(),
-            packets: told.figures.packets,
-            truncated: told.figures.truncated,
-            bytes_in: told.figures.bytes_in,
-            bytes_out: identity.size,
-            modified_ns: identity.modified,
-            digests: told.provenance.digests.clone(),
-        };
-        if let Err(error) = markers.write(name, &marker) {
-            told.notes.push(Note::Unmarked(error.to_string()));
-        }
-    }
-
-    /// Marks a capture that is given up, so that it is told once.
-    fn mark_failed(
-        &self,
-        directory: &Directory,
-        name: &OsStr,
-        identity: &Identity,
-        reason: String,
-        told: &mut Told,
-    ) {
-        let marker = marker::Failed {
-            version: marker::VERSION.to_owned(),
-            reason,
-            size: identity.size,
-            modified_ns: identity.modified,
-        };
-        let written = Markers::open(self.disk, directory, self.options.marker_owner)
-            .and_then(|markers| markers.write_failed(name, &marker));
-        if let Err(error) = written {
-            told.notes.push(Note::Unmarked(error.to_string()));
         }
     }
 }

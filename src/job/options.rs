@@ -2,6 +2,9 @@
 //!
 //! What the choices mean is done by the rest of the job; how they are written is the business of `cli` and `config`.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::Judging;
 pub use crate::capture::Secrets;
 use crate::digest::Algorithm;
@@ -60,6 +63,47 @@ impl Word for HardLinks {
     const WORDS: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("replace", Self::Replace)];
 }
 
+/// What to do with a capture that cannot be guarded against writers: no lease can be had, or one that guards nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unguarded {
+    /// Leave it alone.
+    #[default]
+    Refuse,
+    /// Slim it, and keep the original for [`Options::unguarded_linger`] in case somebody still writes to it.
+    Accept,
+}
+
+impl Word for Unguarded {
+    const WORDS: &'static [(&'static str, Self)] = &[("refuse", Self::Refuse), ("accept", Self::Accept)];
+}
+
+/// What to do with a capture that was changed after it was slimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Changed {
+    /// Leave it alone and report it.
+    #[default]
+    Report,
+    /// Slim it again.
+    Slim,
+}
+
+impl Word for Changed {
+    const WORDS: &'static [(&'static str, Self)] = &[("report", Self::Report), ("slim", Self::Slim)];
+}
+
+/// How long an original stays in the private directory after it was replaced, where a daemon replaces it.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// The same for a one-shot run.
+pub const ONESHOT_LINGER: Duration = Duration::from_millis(50);
+/// The same for an original that could not be guarded.
+pub const UNGUARDED_LINGER: Duration = Duration::from_secs(60);
+
+/// How long an original may be told to stay, in milliseconds. Never zero: a writer that resolved the name before the
+/// exchange, and opens the file after it, is only noticed while the original is still there.
+pub const LINGER_MS: RangeInclusive<u32> = 1..=3_600_000;
+/// The same for one that could not be guarded, in seconds.
+pub const UNGUARDED_LINGER_SECONDS: RangeInclusive<u32> = 1..=86_400;
+
 /// The default of `max_expansion_ratio`: about what deflate can do at most; real traffic comes nowhere near.
 pub const MAX_EXPANSION_RATIO: u32 = 1000;
 
@@ -98,6 +142,14 @@ pub struct Options {
     pub check_only: bool,
     /// How many threads may read one capture that is only checked, at least 1.
     pub check_threads: usize,
+    /// What to do where no lease guards a capture.
+    pub unguarded: Unguarded,
+    /// How long a guarded original stays after it was replaced.
+    pub linger: Duration,
+    /// How long an unguarded one stays.
+    pub unguarded_linger: Duration,
+    /// What to do with a capture that was changed after it was slimmed.
+    pub changed: Changed,
     /// Try a capture again although a failed marker names it.
     pub retry_failed: bool,
 }

@@ -25,6 +25,8 @@ use crate::slim::{Pass, Summary};
 
 /// How many bytes a compressed capture may expand to, however small it is.
 const ALWAYS_EXPANDED: u64 = 1 << 30;
+/// How many link types that no policy understands are named of one capture.
+const MOST_LINK_TYPES: usize = 8;
 
 /// A capture that is being read.
 pub(super) struct Opened<'g> {
@@ -55,7 +57,7 @@ pub(super) struct Judged {
     summary: Summary,
     /// How long the output is, in bytes.
     written: u64,
-    torn: Option<Note>,
+    tail: Tail,
     /// Of all its interfaces.
     link_types: Vec<LinkType>,
 }
@@ -66,15 +68,59 @@ impl Judged {
         Self {
             summary: self.summary.and(behind.summary),
             written: self.written + behind.written,
-            torn: self.torn.or(behind.torn),
+            tail: self.tail.or(behind.tail),
             link_types: self.link_types,
         }
     }
 }
 
+/// What stands behind the last whole record.
+#[derive(Default)]
+struct Tail {
+    torn: Option<Extent>,
+    zeros: Option<Extent>,
+}
+
+/// Where bytes begin in the capture, and how many they are.
+struct Extent {
+    position: u64,
+    bytes: u64,
+}
+
+impl Tail {
+    /// Takes a piece of the capture into account.
+    fn take<L>(&mut self, piece: &Piece<'_, L>) {
+        let (extent, head) = match piece {
+            Piece::Tail(head) => (&mut self.torn, head),
+            Piece::Zeros(head) => (&mut self.zeros, head),
+            Piece::Span(_) | Piece::Head(_) => return,
+        };
+        let position = head.position;
+        extent.get_or_insert(Extent { position, bytes: 0 }).bytes += head.bytes.len() as u64;
+    }
+
+    /// With what was found in the range behind.
+    fn or(self, behind: Self) -> Self {
+        Self {
+            torn: self.torn.or(behind.torn),
+            zeros: self.zeros.or(behind.zeros),
+        }
+    }
+
+    fn notes(self) -> impl Iterator<Item = Note> {
+        let torn = self
+            .torn
+            .map(|Extent { position, bytes }| Note::TornTail { position, bytes });
+        let zeros = self
+            .zeros
+            .map(|Extent { position, bytes }| Note::Zeros { position, bytes });
+        torn.into_iter().chain(zeros)
+    }
+}
+
 /// What is done with a capture under whichever policy.
 struct Stream<'a, 'o, 's, D: Disk, R, F> {
-    job: &'a Job<'a, D>,
+    job: &'a Job<'a, 'a, D>,
     reader: R,
     output: Output<'o, 's, D>,
     follow: F,
@@ -88,7 +134,7 @@ impl<D: Disk, R: PacketReader, F: Follow> UnderPolicy for Stream<'_, '_, '_, D, 
     }
 }
 
-impl<D: Disk> Job<'_, D> {
+impl<D: Disk> Job<'_, '_, D> {
     /// Opens the capture behind `gate`, through its compression; `digester` gets every byte of the file.
     pub(super) fn open<'g>(
         &'g self,
@@ -145,7 +191,7 @@ impl<D: Disk> Job<'_, D> {
         let Judged {
             summary,
             written,
-            torn,
+            tail,
             link_types,
         } = judged;
         let Summary {
@@ -162,8 +208,9 @@ impl<D: Disk> Job<'_, D> {
             truncated,
             bytes_in,
             bytes_out,
+            ..told.figures
         };
-        told.notes.extend(torn);
+        told.notes.extend(tail.notes());
         let scope = self.options.judging.scope();
         let mut unknown = link_types
             .into_iter()
@@ -172,8 +219,11 @@ impl<D: Disk> Job<'_, D> {
         if unknown.peek().is_none() && truncated == 0 {
             told.notes.push(Note::NothingToCut);
         }
+        let named = unknown.by_ref().take(MOST_LINK_TYPES);
         told.notes
-            .extend(unknown.map(|link_type| Note::LinkType(link_type.0)));
+            .extend(named.map(|link_type| Note::LinkType(link_type.0)));
+        let more = unknown.count() as u64;
+        told.notes.extend((more > 0).then_some(Note::MoreLinkTypes(more)));
     }
 
     /// Counts the packets of a capture of which everything stays. It is read from its beginning once more.
@@ -217,11 +267,9 @@ impl<D: Disk> Job<'_, D> {
             Verify::Count => Depth::Headers,
         };
         let mut pass = Pass::new(policy, lengths, follow);
-        let mut tail = None;
+        let mut tail = Tail::default();
         while let Some(piece) = reader.next_piece()? {
-            if let Piece::Tail(piece) = &piece {
-                tail.get_or_insert((piece.position, pass.summary().bytes_in));
-            }
+            tail.take(&piece);
             output.append(
                 |out| pass.piece(&piece, out),
                 |out| verify::piece(&piece, out, P::SCOPE, lengths, depth).map_err(Error::from),
@@ -229,15 +277,10 @@ impl<D: Disk> Job<'_, D> {
             pass.sink_mut().settle(output.gate())?;
         }
         let written = output.finish()?;
-        let summary = pass.summary();
-        let torn = tail.map(|(position, whole)| Note::TornTail {
-            position,
-            bytes: summary.bytes_in - whole,
-        });
         Ok(Judged {
-            summary,
+            summary: pass.summary(),
             written,
-            torn,
+            tail,
             link_types: reader.link_types().collect(),
         })
     }

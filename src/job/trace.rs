@@ -4,13 +4,14 @@
 //! Where a trace lies and when it takes its name is `commit`'s business, what stands in it that of `crate::trace`.
 
 use std::ffi::OsStr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{Error, Job, Options};
 use crate::capture::LinkType;
-use crate::commit::disk::{Directory, Disk, Identity};
-use crate::commit::recover::Certainty;
-use crate::commit::{self, Staging, Verified, trace_name};
+use crate::commit::disk::{Disk, Identity};
+use crate::commit::private::Private;
+use crate::commit::{self, Staging, Verified};
 use crate::digest::{Algorithm, Digests};
 use crate::input::Gate;
 use crate::report::{Figures, Note};
@@ -65,18 +66,17 @@ pub(super) struct Traced<'a> {
 }
 
 impl<'d, D: Disk> Recorder<'d, D> {
-    /// Begins a trace in the marker directory; `None` where none is wanted.
+    /// Begins a trace in the private directory; `None` where none is wanted.
     pub(super) fn begin(
-        job: &Job<'d, D>,
-        markers: &'d Directory,
+        job: &Job<'_, 'd, D>,
+        private: &Arc<Private>,
         traced: &Traced<'_>,
     ) -> Result<Option<Self>, Error> {
         let options = job.options;
         if !options.trace {
             return Ok(None);
         }
-        let staging = commit::stage(job.disk, markers, &trace_name(traced.name), Certainty::Ours)?
-            .written_back_by(job.budget.step(commit::WRITE_BACK));
+        let staging = commit::stage(job.disk, private)?.written_back_by(job.budget.step(commit::WRITE_BACK));
         let with_checks = options.digest != Algorithm::None;
         Ok(Some(Self {
             writer: Writer::new(&header(options, traced), with_checks),
@@ -127,11 +127,12 @@ fn header(options: &Options, traced: &Traced<'_>) -> Header {
 }
 
 fn events(options: &Options, figures: &Figures, notes: &[Note], digests: Option<&Digests>) -> Vec<Event> {
-    let torn = notes.iter().filter_map(|note| match *note {
+    let tail = notes.iter().filter_map(|note| match *note {
         Note::TornTail { position, bytes } => Some(Event::TornTail { position, bytes }),
+        Note::Zeros { position, bytes } => Some(Event::Zeros { position, bytes }),
         _ => None,
     });
-    let mut events: Vec<Event> = torn.collect();
+    let mut events: Vec<Event> = tail.collect();
     events.push(Event::Verified {
         depth: options.verify.word().to_owned(),
         packets: figures.packets,

@@ -39,16 +39,22 @@ kinds! {
     Skipped = "732d7f1303f04cf69a76bd305f2b29de";
     /// A capture was left as it is for now, since somebody writes to it.
     Busy = "16dac4acd88a4e31b68a53332885c037";
+    /// A capture was changed after it was slimmed, and left as it is.
+    ChangedSinceSlimmed = "eafd6011798b485ea123a4ed51a34622";
     /// A capture could not be slimmed and never can be.
     Failed = "c1d81cd49aa44c15b38f416aeaae2352";
     /// A capture could not be slimmed and is tried again.
     FailedForNow = "d3ce5ea77dc54a2b8d4fbb571f8b8034";
     /// Many captures failed for the same reason.
     ManyFailed = "96628e22faed4adaa441bf8dfb332fc4";
+    /// Something else is in the place of a watched directory.
+    DirectoryReplaced = "413bec02364a4905991b3371fd2b74ca";
     /// A watched directory is missing or cannot be read.
     DirectoryMissing = "1916ae4abc5b41b8bcb49dad14d5115b";
     /// A watched directory is there again.
     DirectoryBack = "a5e8b1493d0b4ad9bd32fde6e78c0b58";
+    /// Captures in a watched directory cannot be slimmed, or can again.
+    PlaceUnfit = "8b24a3c611ca4383be4d3b17a515a3b0";
     /// Changes in a directory are not notified.
     WatchingDegraded = "77ebb30595074091a6cdabd2fe107c20";
     /// A new configuration is in force.
@@ -57,6 +63,10 @@ kinds! {
     ReloadRefused = "c80f21cdf008482e81c441d1cb4c1b52";
     /// A file that a crash left was removed.
     LeftoverRemoved = "f65b38b1ff7144919e1c6aaac6b480db";
+    /// A file that a crash left was kept beside its capture.
+    LeftoverKept = "d9de1bad7aa0470f90fa1238283b8de2";
+    /// A capture cannot be guarded against writers, or cannot be replaced.
+    Refused = "b6c4cb9f0bc54d0da47234d52711f7db";
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub fn start() {
     let readable = native.is_none().then(|| {
         tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
+            // They would go to standard error too, which is what failed.
+            .log_internal_errors(false)
             .event_format(Line {
                 time: !is_stderr_journal,
                 colour: is_colour_wanted(),

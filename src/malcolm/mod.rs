@@ -162,7 +162,7 @@ fn parts_below(root: &Path) -> Vec<(Part, PathBuf)> {
     let Ok(everything) = Selection::new(&[], &[], true) else {
         return Vec::new();
     };
-    let below = scan::directories(root, &everything).unwrap_or_default();
+    let below = scan::directories_at(root, &everything).unwrap_or_default();
     let parts = below
         .into_iter()
         .filter_map(|path| Some((Part::of(&path)?, path)));

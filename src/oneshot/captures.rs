@@ -5,9 +5,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::tell;
+use crate::commit::root::Root;
 use crate::report::printable;
 use crate::scan::{self, Found, Selection};
 
@@ -47,11 +49,22 @@ pub enum Unusable {
     Patterns(#[from] globset::Error),
 }
 
+/// The captures of a source.
+#[derive(Debug)]
+pub struct Finding {
+    /// The directory that was named, or that a named capture lies in.
+    pub root: Arc<Root>,
+    /// The captures, oldest first.
+    pub captures: Vec<Capture>,
+    /// Whether all of the source could be looked at.
+    pub all_seen: bool,
+}
+
 /// A capture to hand to the pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Capture {
     /// The directory that was named, or that a named capture lies in.
-    pub root: PathBuf,
+    pub root: Arc<Root>,
     /// The capture below it.
     pub relative: PathBuf,
     /// The path as the operator would write it.
@@ -60,30 +73,41 @@ pub struct Capture {
     pub size: u64,
 }
 
-/// The captures of a source, oldest first, and whether all of it could be looked at.
+/// The captures of a source.
 ///
 /// # Errors
 /// When the source is of the wrong kind, or cannot be read at all.
-pub fn find(source: &Source, now: SystemTime) -> Result<(Vec<Capture>, bool), Unusable> {
+pub fn find(source: &Source, now: SystemTime) -> Result<Finding, Unusable> {
     match source {
-        Source::Single(path) => Ok((vec![single(path)?], true)),
+        Source::Single(path) => {
+            let capture = single(path)?;
+            Ok(Finding {
+                root: Arc::clone(&capture.root),
+                captures: vec![capture],
+                all_seen: true,
+            })
+        }
         Source::Dir { path, age, recursive } => {
-            let metadata = path
-                .metadata()
-                .map_err(|error| Unusable::Directory(path.clone(), error))?;
-            if !metadata.is_dir() {
-                return Err(Unusable::NoDirectory(path.clone()));
-            }
+            let root = Arc::new(Root::new(path));
+            let unusable = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotADirectory => Unusable::NoDirectory(path.clone()),
+                _ => Unusable::Directory(path.clone(), error),
+            };
             let selection = Selection::new(&INCLUDE.map(str::to_owned), &[], *recursive)?;
-            let (found, unseen) =
-                scan::scan(path, &selection).map_err(|error| Unusable::Directory(path.clone(), error))?;
+            let directory = root.open().map_err(|error| unusable(error.into()))?;
+            let (found, unseen) = scan::scan(&directory, &selection).map_err(unusable)?;
             for (path, error) in &unseen {
                 tell(&format!("cannot look at {}: {error}", printable(path)));
             }
             let captures = due(found, *age, now)
                 .into_iter()
-                .map(|found| Capture::below(path, found));
-            Ok((captures.collect(), unseen.is_empty()))
+                .map(|found| Capture::below(&root, found))
+                .collect();
+            Ok(Finding {
+                root,
+                captures,
+                all_seen: unseen.is_empty(),
+            })
         }
     }
 }
@@ -95,12 +119,13 @@ fn single(path: &Path) -> Result<Capture, Unusable> {
     let (Some(name), Some(parent), false) = (path.file_name(), path.parent(), is_dir) else {
         return Err(Unusable::NoFile(path.to_owned()));
     };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
     Ok(Capture {
-        root: if parent.as_os_str().is_empty() {
-            PathBuf::from(".")
-        } else {
-            parent.to_owned()
-        },
+        root: Arc::new(Root::new(parent)),
         relative: PathBuf::from(name),
         shown: path.to_owned(),
         size: metadata.map_or(0, |metadata| metadata.len()),
@@ -115,10 +140,10 @@ fn due(mut found: Vec<Found>, age: Duration, now: SystemTime) -> Vec<Found> {
 }
 
 impl Capture {
-    fn below(root: &Path, found: Found) -> Self {
-        let shown = root.join(&found.relative);
+    fn below(root: &Arc<Root>, found: Found) -> Self {
+        let shown = root.path().join(&found.relative);
         Self {
-            root: root.to_owned(),
+            root: Arc::clone(root),
             relative: found.relative,
             shown,
             size: found.size,
@@ -169,12 +194,12 @@ mod tests {
     fn a_single_capture_is_looked_up_below_its_directory_and_shown_as_written() {
         let bare = single(Path::new("no-such.pcap")).unwrap();
         assert_eq!(
-            (bare.root.as_path(), bare.shown.as_path()),
+            (bare.root.path(), bare.shown.as_path()),
             (Path::new("."), Path::new("no-such.pcap"))
         );
         let deep = single(Path::new("no/such.pcap")).unwrap();
         assert_eq!(
-            (deep.root.as_path(), deep.relative.as_path()),
+            (deep.root.path(), deep.relative.as_path()),
             (Path::new("no"), Path::new("such.pcap"))
         );
     }

@@ -17,13 +17,16 @@ use std::time::{Instant, SystemTime};
 use nix::unistd::{Group, User, geteuid};
 
 use crate::budget::Limits;
+use crate::commit::directory::join;
 use crate::commit::recover::{self, Recovered};
+use crate::commit::root::Root;
 use crate::job::{self, Options};
 use crate::report::progress::When;
-use crate::report::{self, Output, Report, printable, printable_text, with_causes};
+use crate::report::{self, Output, Report, Skip, printable, printable_text, with_causes};
+use crate::threads;
 use work::Work;
 
-pub use captures::{Capture, Source, Unusable, find};
+pub use captures::{Capture, Finding, Source, Unusable, find};
 
 /// The user, with the group of the same name, that owns markers on a Malcolm sensor.
 const SENSOR: &str = "sensor";
@@ -58,13 +61,24 @@ pub struct Request {
 #[must_use]
 pub fn run(request: &Request) -> u8 {
     let started = Instant::now();
-    let (captures, all_seen) = match find(&request.source, SystemTime::now()) {
+    let Finding {
+        root,
+        captures,
+        all_seen,
+    } = match find(&request.source, SystemTime::now()) {
         Ok(found) => found,
         Err(error) => {
             tell(&with_causes(&error));
             return USAGE;
         }
     };
+    let missing = match &request.source {
+        Source::Single(path) if !request.dry_run => path.symlink_metadata().err(),
+        _ => None,
+    };
+    if let (Source::Single(path), Some(error)) = (&request.source, &missing) {
+        tell(&format!("cannot look at {}: {error}", printable(path)));
+    }
     let options = Arc::new(Options {
         marker_owner: marker_owner(),
         check_threads: (request.workers / captures.len().max(1)).max(1),
@@ -73,15 +87,13 @@ pub fn run(request: &Request) -> u8 {
     let status = if request.dry_run {
         list(&captures, &options, request.output)
     } else {
-        if let Source::Dir { path, .. } = &request.source
-            && !options.check_only
-        {
-            recover(path, &captures);
+        if !options.check_only {
+            recover(&root, &captures);
         }
         slim_and_report(captures, request, options, started)
     };
     match status {
-        Ok(DONE) if !all_seen => FAILED,
+        Ok(DONE) if !all_seen || missing.is_some() => FAILED,
         Ok(status) => status,
         Err(error) => {
             tell(&with_causes(&error));
@@ -100,9 +112,11 @@ fn list(captures: &[Capture], options: &Options, output: Output) -> io::Result<u
     let mut status = DONE;
     let mut lines = String::new();
     let (mut pending, mut bytes) = (0, 0);
+    let mut changed = Vec::new();
     for capture in captures {
-        match job::is_pending(&capture.root, &capture.relative, options) {
-            Ok(true) => {
+        let root = capture.root.open().map_err(io::Error::from);
+        match root.and_then(|root| job::refused(&root, &capture.relative, options)) {
+            Ok(None) => {
                 pending += 1;
                 bytes += capture.size;
                 match output {
@@ -110,7 +124,10 @@ fn list(captures: &[Capture], options: &Options, output: Output) -> io::Result<u
                     Output::Json => lines += &report::would_slim(&capture.shown),
                 }
             }
-            Ok(false) => {}
+            Ok(Some(skip @ Skip::ChangedSinceSlimmed)) => {
+                changed.push((report::skip(&skip), printable(&capture.shown)));
+            }
+            Ok(Some(_)) => {}
             Err(error) => {
                 tell(&format!("cannot look at {}: {error}", printable(&capture.shown)));
                 status = FAILED;
@@ -118,6 +135,9 @@ fn list(captures: &[Capture], options: &Options, output: Output) -> io::Result<u
         }
     }
     print(&lines)?;
+    for line in report::grouped(changed) {
+        tell(&line);
+    }
     tell(&format!(
         "{pending} of {} captures would be slimmed, {}",
         captures.len(),
@@ -125,6 +145,11 @@ fn list(captures: &[Capture], options: &Options, output: Output) -> io::Result<u
     ));
     Ok(status)
 }
+
+/// What is said of standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+struct Unprinted(#[source] io::Error);
 
 /// Writes to standard output. That nobody reads on (`| head`) is no error.
 ///
@@ -134,20 +159,29 @@ pub fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        other => other.map_err(|error| io::Error::new(error.kind(), Unprinted(error))),
     }
 }
 
 /// Removes what a crash left in the directory and in those below it that hold captures, and tells about it.
-fn recover(root: &Path, captures: &[Capture]) {
+fn recover(root: &Root, captures: &[Capture]) {
     let mut directories: BTreeSet<&Path> = captures
         .iter()
-        .filter_map(|capture| capture.shown.parent())
+        .filter_map(|capture| capture.relative.parent())
         .collect();
-    directories.insert(root);
+    directories.insert(Path::new(""));
     for directory in directories {
-        match recover::directory(directory) {
-            Ok(Recovered { removed, left, .. }) => {
+        let opened = root.open().map_err(io::Error::from);
+        match opened.and_then(|root| recover::directory(&root.below(directory)?)) {
+            Ok(Recovered {
+                removed, kept, left, ..
+            }) => {
+                for path in kept {
+                    tell(&format!(
+                        "kept {}: it was written to after an interrupted run had replaced it",
+                        printable(path)
+                    ));
+                }
                 for path in removed {
                     tell(&format!(
                         "removed {}, which an interrupted run left",
@@ -160,7 +194,7 @@ fn recover(root: &Path, captures: &[Capture]) {
             }
             Err(error) => tell(&format!(
                 "cannot look for leftovers in {}: {error}",
-                printable(directory)
+                printable(join(root.path(), directory))
             )),
         }
     }
@@ -183,9 +217,7 @@ fn slim_and_report(
     started: Instant,
 ) -> io::Result<u8> {
     let check_only = options.check_only;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = threads::runtime().map_err(io::Error::other)?;
     let ended = runtime.block_on(async { Work::new(captures, request, options).finish().await })?;
     // After a second signal jobs may still run; recovery removes what they leave.
     runtime.shutdown_background();

@@ -106,7 +106,8 @@ impl Work {
                 size: capture.size,
                 progress: Arc::clone(&progress),
             };
-            self.running.insert(capture.root.join(&capture.relative), running);
+            self.running
+                .insert(capture.root.path().join(&capture.relative), running);
             let options = Arc::clone(&self.options);
             self.pool.start(Order {
                 root: capture.root,

@@ -9,13 +9,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::{panic, thread};
+use std::thread;
 
 use serde::Serialize;
 
 use super::show::rule_name;
 use super::{DONE, Error, FAILED, Form, open};
 use crate::report::{Column, count, document, grid};
+use crate::threads;
 use crate::trace::{self, Located, Reader, Side, Storage};
 
 /// As many positions are worth more threads than one: most of a long trace is unpacked for them.
@@ -90,13 +91,8 @@ pub fn locate_all<S: Storage + Sync>(
         return reader.locate_all(side, positions);
     }
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let parts: Vec<_> = thread::scope(|scope| {
-        let find = |mut part: Reader<_>| scope.spawn(move || part.locate_all(side, positions));
-        let threads: Vec<_> = reader.divide(processors).map(find).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
-        };
-        threads.into_iter().map(join).collect()
+    let parts = threads::each(reader.divide(processors).collect(), |mut part: Reader<_>| {
+        part.locate_all(side, positions)
     });
     let mut found = vec![None; positions.len()];
     for part in parts {

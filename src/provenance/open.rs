@@ -75,7 +75,15 @@ pub(super) fn of_capture(directory: &Directory, name: &std::ffi::OsStr) -> Resul
         .and_then(|markers| stored(markers.open_file(&name)));
     match opened {
         Ok(stored) => Ok(Some(stored)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Nothing has a name that is too long for its directory.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+            ) =>
+        {
+            Ok(None)
+        }
         Err(source) => Err(Error::Open(printable(&name), source)),
     }
 }

@@ -146,6 +146,12 @@ fn head<S: Storage>(reader: &Reader<S>) -> String {
                     format!("{} bytes from {} on", count(*bytes), count(*position)),
                 );
             }
+            Event::Zeros { position, bytes } => {
+                line(
+                    "zeros behind",
+                    format!("{} bytes from {} on", count(*bytes), count(*position)),
+                );
+            }
             Event::Verified { depth, packets } => {
                 line("verified", format!("{depth}, {} packets", count(*packets)));
             }

@@ -19,7 +19,7 @@ use crate::capture::compression::{Limit, Plain};
 use crate::capture::span::{PacketReader, Piece};
 use crate::capture::{self, Bytes, Packet, Reader as CaptureReader, Secrets};
 use crate::commit::disk::Identity;
-use crate::commit::marker::{self, Slimmed};
+use crate::commit::marker::{self, Slimmed, State};
 use crate::digest::{Algorithm, Digester};
 use crate::input::{Capture, Gate, Source};
 use crate::report::{count, document, printable, printable_text, with_causes};
@@ -34,6 +34,8 @@ enum Verdict {
     Same,
     /// It is not.
     Differs,
+    /// Its time is not, and nothing says whether its bytes are.
+    Changed,
     /// It is the original: a trace was made, and then the capture was not replaced.
     NotReplaced,
     /// Nothing says what it should be, or it cannot be read.
@@ -55,6 +57,34 @@ struct Finding {
     old: Option<u64>,
     /// Where its record should be.
     new: Option<u64>,
+    /// How often it was slimmed, by its marker.
+    times_slimmed: Option<u64>,
+    /// What it was before it was slimmed for the first time, by its marker.
+    original: Option<Before>,
+}
+
+/// An original.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Before {
+    bytes: u64,
+    /// The word of its digest, where one was made.
+    algorithm: Option<String>,
+    digest: Option<String>,
+}
+
+impl Before {
+    /// The first original that a marker tells of.
+    fn of(marker: &Slimmed) -> Self {
+        let Slimmed {
+            bytes_in, digests, ..
+        } = marker.first();
+        let digests = digests.as_ref();
+        Self {
+            bytes: *bytes_in,
+            algorithm: digests.map(|digests| digests.algorithm.clone()),
+            digest: digests.map(|digests| digests.original.clone()),
+        }
+    }
 }
 
 /// A difference: what, and in which packet.
@@ -97,19 +127,33 @@ pub(super) fn run(
 
 fn one(file: &Path, against: Against) -> Finding {
     look(file, against).unwrap_or_else(|error| Finding {
-        file: printable(file),
-        verdict: Verdict::Unknown,
-        against: Vec::new(),
         reason: Some(with_causes(&error)),
-        packet: None,
-        old: None,
-        new: None,
+        ..Finding::of(file)
     })
+}
+
+impl Finding {
+    /// Nothing is known yet.
+    fn of(file: &Path) -> Self {
+        Self {
+            file: printable(file),
+            verdict: Verdict::Unknown,
+            against: Vec::new(),
+            reason: None,
+            packet: None,
+            old: None,
+            new: None,
+            times_slimmed: None,
+            original: None,
+        }
+    }
 }
 
 /// What is said of a capture.
 struct Said {
     marker: Option<Slimmed>,
+    /// Whether the marker is of it as it is now.
+    state: State,
     trace: Option<Reader<Stored>>,
 }
 
@@ -143,7 +187,38 @@ impl Said {
         Some((Algorithm::parse(algorithm)?, digest.clone()))
     }
 
-    /// What is wrong with the capture's size and time, if anything.
+    /// A difference, and what it says of the capture that there is one.
+    fn since(&self, difference: &str) -> String {
+        match (&self.marker, &self.state) {
+            (_, State::Changed { .. }) => format!("changed since it was slimmed: {difference}"),
+            (Some(_), State::Unmarked | State::Failed(_)) => {
+                format!("it is another file than the one that was slimmed: {difference}")
+            }
+            _ => difference.to_owned(),
+        }
+    }
+
+    /// The verdict where nothing differs, and what that does not cover.
+    fn same(&self) -> (Verdict, Option<String>) {
+        let is_sure = self.digest().is_some();
+        if self.marker.is_some() && self.state != State::Slimmed {
+            let time = "its modification time changed since it was slimmed";
+            return if is_sure {
+                (Verdict::Same, Some(format!("{time}, and its bytes did not")))
+            } else {
+                let reason = format!("{time}, and no digest says whether its bytes did");
+                (Verdict::Changed, Some(reason))
+            };
+        }
+        let reservation = if self.trace.is_some() {
+            "no digest was made: only where packets begin was compared"
+        } else {
+            "no digest and no trace were made: only its size and time were compared"
+        };
+        (Verdict::Same, (!is_sure).then(|| reservation.to_owned()))
+    }
+
+    /// What is wrong with the capture's size, if anything.
     fn outside(&self, identity: &Identity) -> Option<String> {
         let slimmed = self.sizes().map(|(_, slimmed)| slimmed);
         let size = self.marker.as_ref().map(|marker| marker.bytes_out).or(slimmed)?;
@@ -162,20 +237,22 @@ fn look(file: &Path, against: Against) -> Result<Finding, Error> {
         Against::All => marker::read(&directory, &name).map_err(Error::Marker)?,
         Against::Trace => None,
     };
+    let state = match &marker {
+        Some(_) => marker::state(&directory, &name, &identity).map_err(Error::Marker)?,
+        None => State::Unmarked,
+    };
     let trace = match open::of_capture(&directory, &name)? {
         Some(stored) => Some(Reader::open(stored)?),
         None if against == Against::Trace => return Err(Error::NoTrace(printable(file))),
         None => None,
     };
-    let mut said = Said { marker, trace };
+    let mut said = Said { marker, state, trace };
+    let marker = said.marker.as_ref();
     let mut finding = Finding {
-        file: printable(file),
-        verdict: Verdict::Unknown,
         against: against_words(&said),
-        reason: None,
-        packet: None,
-        old: None,
-        new: None,
+        times_slimmed: marker.map(Slimmed::times),
+        original: marker.map(Before::of),
+        ..Finding::of(file)
     };
     if finding.against.is_empty() {
         finding.reason = Some("there is neither a marker of ours nor a trace".to_owned());
@@ -192,11 +269,10 @@ fn look(file: &Path, against: Against) -> Result<Finding, Error> {
     let outside = said.outside(&identity);
     if let Some(difference) = difference(capture, &mut said, outside)? {
         finding.verdict = Verdict::Differs;
-        finding.reason = Some(difference.reason);
+        finding.reason = Some(said.since(&difference.reason));
         (finding.packet, finding.old, finding.new) = (difference.packet, difference.old, difference.new);
     } else {
-        finding.verdict = Verdict::Same;
-        finding.reason = reservation(&said, &identity);
+        (finding.verdict, finding.reason) = said.same();
     }
     Ok(finding)
 }
@@ -206,22 +282,6 @@ fn against_words(said: &Said) -> Vec<String> {
     let trace = said.trace.as_ref().map(|_| "trace".to_owned());
     let digest = said.digest().map(|(algorithm, _)| algorithm.word().to_owned());
     [marker, trace, digest].into_iter().flatten().collect()
-}
-
-/// What an answer that nothing differs does not cover.
-fn reservation(said: &Said, identity: &Identity) -> Option<String> {
-    if said.digest().is_some() {
-        return None;
-    }
-    let marker = said.marker.as_ref();
-    if marker.is_some_and(|marker| marker.modified_ns != identity.modified) {
-        return Some("no digest was made, and it was modified since".to_owned());
-    }
-    Some(if said.trace.is_some() {
-        "no digest was made: only where packets begin was compared".to_owned()
-    } else {
-        "no digest and no trace were made: only its size and time were compared".to_owned()
-    })
 }
 
 /// The first difference; `outside` is one that is seen already, which a packet's goes before.
@@ -304,7 +364,7 @@ fn hold<R: PacketReader>(mut capture: R, trace: &mut Reader<Stored>) -> Result<O
         let span = match capture.next_piece() {
             Ok(Some(Piece::Span(span))) => span,
             // What is no packets goes into the digest.
-            Ok(Some(Piece::Head(_) | Piece::Tail(_))) => continue,
+            Ok(Some(Piece::Head(_) | Piece::Tail(_) | Piece::Zeros(_))) => continue,
             Ok(None) => break,
             Err(error) => {
                 let reason = with_causes(&error);
@@ -393,6 +453,7 @@ fn line(finding: &Finding) -> String {
     let verdict = match finding.verdict {
         Verdict::Same => "is what was left of it",
         Verdict::Differs => "DIFFERS from what was left of it",
+        Verdict::Changed => "may have CHANGED",
         Verdict::NotReplaced => "is the original",
         Verdict::Unknown => "cannot be told",
     };
@@ -406,6 +467,13 @@ fn line(finding: &Finding) -> String {
     if let Some(reason) = &finding.reason {
         line = format!("{line}: {}", printable_text(reason));
     }
+    if let (Some(times @ 2..), Some(original)) = (finding.times_slimmed, &finding.original) {
+        let bytes = count(original.bytes);
+        line = format!(
+            "{line}; it was slimmed {} times, and had {bytes} bytes before the first",
+            count(times)
+        );
+    }
     line + "\n"
 }
 
@@ -416,6 +484,7 @@ fn csv(findings: &[Finding]) -> String {
         let verdict = match finding.verdict {
             Verdict::Same => "same",
             Verdict::Differs => "differs",
+            Verdict::Changed => "changed",
             Verdict::NotReplaced => "not-replaced",
             Verdict::Unknown => "unknown",
         };

@@ -25,8 +25,10 @@ macro_rules! tell {
 /// What became of a capture: its text is [`line()`]; a field without a value is left out.
 pub fn outcome(outcome: &Outcome) {
     match &outcome.status {
-        Status::Failed(_) => told(outcome, Level::WARN),
-        Status::Slimmed => told(outcome, Level::INFO),
+        Status::Failed(_) | Status::Skipped(Skip::ChangedSinceSlimmed) => told(outcome, Level::WARN),
+        Status::Slimmed | Status::Skipped(Skip::Unguarded(_) | Skip::Obstacle(_)) => {
+            told(outcome, Level::INFO);
+        }
         Status::Skipped(_) => told(outcome, Level::DEBUG),
     }
 }
@@ -39,7 +41,15 @@ pub fn outcome_for_debugging(outcome: &Outcome) {
 fn told(outcome: &Outcome, level: Level) {
     let (kind, word, reason) = match &outcome.status {
         Status::Slimmed => (Kind::Slimmed, "slimmed", None),
-        Status::Skipped(skip @ Skip::Busy) => (Kind::Busy, "skipped", Some(text::skip(skip))),
+        Status::Skipped(skip @ (Skip::Busy | Skip::Writer(_))) => {
+            (Kind::Busy, "skipped", Some(text::skip(skip)))
+        }
+        Status::Skipped(skip @ (Skip::Unguarded(_) | Skip::Obstacle(_))) => {
+            (Kind::Refused, "skipped", Some(text::skip(skip)))
+        }
+        Status::Skipped(skip @ Skip::ChangedSinceSlimmed) => {
+            (Kind::ChangedSinceSlimmed, "skipped", Some(text::skip(skip)))
+        }
         Status::Skipped(skip) => (Kind::Skipped, "skipped", Some(text::skip(skip))),
         Status::Failed(Failure { permanent, reason }) => {
             let kind = if *permanent {
@@ -97,6 +107,23 @@ pub fn many_failed(failed: u64, reason: &str, example: &Path) {
     );
 }
 
+/// So many captures more were changed since they were slimmed than were told by themselves, `example` being one of them.
+pub fn many_changed(changed: u64, example: &Path) {
+    let example = printable(example);
+    let reason = text::skip(&Skip::ChangedSinceSlimmed);
+    tell!(
+        Level::WARN,
+        Kind::ChangedSinceSlimmed,
+        [
+            pcap_file = example,
+            pcap_outcome = "skipped",
+            pcap_reason = reason
+        ],
+        "{} more captures were changed since they were slimmed; {example} for example",
+        count(changed)
+    );
+}
+
 /// The daemon watches so many directories.
 pub fn started(directories: usize) {
     let version = env!("CARGO_PKG_VERSION");
@@ -131,6 +158,39 @@ pub fn directory_missing(directory: &Path, error: &dyn Error) {
         Kind::DirectoryMissing,
         [pcap_file = directory, pcap_reason = error],
         "{directory}: cannot be read, waiting for it: {error}"
+    );
+}
+
+/// Something else is in the place of a watched directory.
+pub fn directory_replaced(directory: &Path, reason: impl Display) {
+    let (directory, reason) = (printable(directory), one_line(reason));
+    tell!(
+        Level::ERROR,
+        Kind::DirectoryReplaced,
+        [pcap_file = directory, pcap_reason = reason],
+        "{directory}: replaced, leaving it alone: {reason}"
+    );
+}
+
+/// Captures in a watched directory cannot be slimmed.
+pub fn place_unfit(directory: &Path, problems: &str) {
+    let (directory, problems) = (printable(directory), printable_text(problems));
+    tell!(
+        Level::WARN,
+        Kind::PlaceUnfit,
+        [pcap_file = directory, pcap_reason = problems],
+        "{directory}: captures cannot be slimmed here: {problems}"
+    );
+}
+
+/// What kept captures in a watched directory from being slimmed is over.
+pub fn place_fit(directory: &Path) {
+    let directory = printable(directory);
+    tell!(
+        Level::INFO,
+        Kind::PlaceUnfit,
+        [pcap_file = directory],
+        "{directory}: captures can be slimmed here"
     );
 }
 
@@ -186,6 +246,17 @@ pub fn leftover_removed(path: &Path) {
         Kind::LeftoverRemoved,
         [pcap_file = path],
         "{path}: removed, a crash left it"
+    );
+}
+
+/// A file that a crash left holds what no other file does, and was kept under this name.
+pub fn leftover_kept(path: &Path) {
+    let path = printable(path);
+    tell!(
+        Level::WARN,
+        Kind::LeftoverKept,
+        [pcap_file = path],
+        "{path}: kept, a crash left it and it was written to after it had been replaced"
     );
 }
 
@@ -293,6 +364,10 @@ pub(super) mod tests {
             (Status::Slimmed, Kind::Slimmed),
             (Status::Skipped(Skip::Busy), Kind::Busy),
             (Status::Skipped(Skip::Marked), Kind::Skipped),
+            (
+                Status::Skipped(Skip::ChangedSinceSlimmed),
+                Kind::ChangedSinceSlimmed,
+            ),
             (failed("torn"), Kind::Failed),
             (passing, Kind::FailedForNow),
         ] {
@@ -311,12 +386,17 @@ pub(super) mod tests {
         let text = logged_at(Level::DEBUG, || {
             started(1);
             directory_missing(directory, &io::Error::new(io::ErrorKind::NotFound, "gone\u{1b}"));
+            directory_replaced(directory, "another one");
             directory_back(directory);
+            place_unfit(directory, "no leases\u{1b}; no space");
+            place_fit(directory);
             watching_degraded(directory, "too many watches");
             reloaded(2);
             reload_refused(refused);
             leftover_removed(Path::new("/captures/a.pcap.tmp"));
+            leftover_kept(Path::new("/captures/a.pcap.conflict"));
             many_failed(1280, "no space", Path::new("/captures/b.pcap"));
+            many_changed(7, Path::new("/captures/c.pcap"));
             stopped(5, 4, 3, 2_000_000_000);
         });
         let words: Vec<String> = text
@@ -332,13 +412,18 @@ pub(super) mod tests {
             [
                 &format!("INFO pcap-slimd {version} watches 1 directory"),
                 r"ERROR /captures\n: cannot be read, waiting for it: gone\u{1b}",
+                r"ERROR /captures\n: replaced, leaving it alone: another one",
                 r"INFO /captures\n: is there again",
+                r"WARN /captures\n: captures cannot be slimmed here: no leases\u{1b}; no space",
+                r"INFO /captures\n: captures can be slimmed here",
                 r"ERROR /captures\n: changes are found by rescans only: too many watches",
                 "INFO configuration reloaded, watching 2 directories",
                 "ERROR configuration not reloaded, the running one stays: /etc/a.toml:1: x: unknown key; \
                  /etc/a.toml:2: y: unknown key",
                 "INFO /captures/a.pcap.tmp: removed, a crash left it",
+                "WARN /captures/a.pcap.conflict: kept, a crash left it and it was written to after it had been replaced",
                 "WARN 1,280 more captures failed for one reason: no space; /captures/b.pcap for example",
+                "WARN 7 more captures were changed since they were slimmed; /captures/c.pcap for example",
                 "INFO stopped: 5 slimmed, 4 skipped, 3 failed, 2.00 GB saved",
             ]
         );

@@ -28,6 +28,8 @@ struct Summary {
     in_bytes: u64,
     out_bytes: u64,
     percent_saved: f64,
+    in_disk_bytes: u64,
+    out_disk_bytes: u64,
 }
 
 /// Which file is meant.
@@ -48,6 +50,8 @@ struct File<'a> {
     kept: u64,
     in_bytes: u64,
     out_bytes: u64,
+    in_disk_bytes: u64,
+    out_disk_bytes: u64,
     elapsed_ms: u64,
     throttled_ms: u64,
     policy: &'a str,
@@ -77,6 +81,8 @@ pub(super) fn render(report: &Report) -> String {
         in_bytes: before,
         out_bytes: after,
         percent_saved: f64::from(text::per_mille(before.saturating_sub(after), before)) / 10.0,
+        in_disk_bytes: totals.figures.disk_in,
+        out_disk_bytes: totals.figures.disk_out,
     };
     document(&Document {
         summary,
@@ -114,6 +120,8 @@ impl<'a> From<&'a Outcome> for File<'a> {
             kept: figures.packets.saturating_sub(figures.truncated),
             in_bytes: figures.bytes_in,
             out_bytes: figures.bytes_out,
+            in_disk_bytes: figures.disk_in,
+            out_disk_bytes: figures.disk_out,
             elapsed_ms: text::milliseconds(outcome.elapsed),
             throttled_ms: text::milliseconds(outcome.throttled),
             policy: outcome.policy,
@@ -130,10 +138,13 @@ fn status(status: &Status) -> (&'static str, Option<&str>) {
     match status {
         Status::Slimmed => ("ok", None),
         Status::Skipped(Skip::Marked) => ("skipped_marker", None),
+        Status::Skipped(Skip::ChangedSinceSlimmed) => ("skipped_changed_since_slimmed", None),
         Status::Skipped(Skip::MarkedFailed(reason)) => ("skipped_failed", Some(reason)),
-        Status::Skipped(Skip::Busy) => ("skipped_busy", None),
+        Status::Skipped(Skip::Busy | Skip::Writer(_)) => ("skipped_busy", None),
         Status::Skipped(Skip::Changed) => ("skipped_changed", None),
         Status::Skipped(Skip::HardLinks(_)) => ("skipped_hard_links", None),
+        Status::Skipped(Skip::Unguarded(reason)) => ("skipped_unguarded", Some(reason)),
+        Status::Skipped(Skip::Obstacle(reason)) => ("skipped_attributes", Some(reason)),
         Status::Skipped(Skip::Stopped) => ("skipped_stopped", None),
         Status::Failed(failure) => ("fail", Some(&failure.reason)),
     }
@@ -189,10 +200,12 @@ mod tests {
                 "summary": {
                     "ok": 1, "skip": 0, "fail": 0, "elapsed_ms": 82_400, "check_only": false,
                     "in_bytes": 4_290_000_000_u64, "out_bytes": 970_000_000, "percent_saved": 77.4,
+                    "in_disk_bytes": 0, "out_disk_bytes": 0,
                 },
                 "files": [{
                     "file": "/captures/a.pcap", "status": "ok", "in_pkts": 5_120_331, "truncated": 3_902_115,
                     "kept": 1_218_216, "in_bytes": 4_290_000_000_u64, "out_bytes": 970_000_000,
+                    "in_disk_bytes": 0, "out_disk_bytes": 0,
                     "elapsed_ms": 41_200, "error": null, "throttled_ms": 38_000, "policy": "reference", "trace_bytes": null, "digests": null,
                     "notes": ["link type 113 is not understood yet: every frame kept whole"],
                 }],
@@ -204,6 +217,7 @@ mod tests {
     fn every_skip_has_its_word_and_counts_as_skipped() {
         let skips = [
             (Skip::Marked, "skipped_marker"),
+            (Skip::ChangedSinceSlimmed, "skipped_changed_since_slimmed"),
             (Skip::MarkedFailed("no pcap".to_owned()), "skipped_failed"),
             (Skip::Busy, "skipped_busy"),
             (Skip::Changed, "skipped_changed"),

@@ -23,7 +23,7 @@ pub use grid::{Column, grid, terminal_width};
 pub use json::{Name, document, would_slim};
 pub use text::{
     before_and_after, bytes_if_not_text, count, grouped, line, note, printable, printable_text, reason_class,
-    share, size, time,
+    share, size, skip, time,
 };
 
 /// What became of one capture.
@@ -72,6 +72,8 @@ pub enum Status {
 pub enum Skip {
     /// A marker says that it was slimmed before.
     Marked,
+    /// A marker says that it was slimmed before, and it is not what it was then.
+    ChangedSinceSlimmed,
     /// A failed marker says, for this reason, that it can never be slimmed.
     MarkedFailed(String),
     /// A process has it open for writing, opened it for writing meanwhile, or another slimmer works on it.
@@ -80,6 +82,12 @@ pub enum Skip {
     Changed,
     /// It has this many names and `hard_links` is `skip`.
     HardLinks(u64),
+    /// Nothing guards it against writers, for this reason, and `unguarded` is `refuse`.
+    Unguarded(String),
+    /// The process of this number has it open for writing, and no lease can say when it is done.
+    Writer(u32),
+    /// It cannot be replaced, or must not be.
+    Obstacle(&'static str),
     /// The program was told to stop before it was done.
     Stopped,
 }
@@ -104,6 +112,37 @@ pub struct Figures {
     pub bytes_in: u64,
     /// Size of the capture after, in bytes.
     pub bytes_out: u64,
+    /// What the capture took on the disk before, in bytes, without its holes; 0 where that is not known.
+    pub disk_in: u64,
+    /// What it takes on the disk after, in bytes; 0 where that is not known.
+    pub disk_out: u64,
+}
+
+impl Figures {
+    /// What the capture took and takes, in bytes: on the disk where that is known and one of the two has holes, else its
+    /// sizes. Savings are counted by these, since a file that is made smaller by its holes alone saves nothing.
+    #[must_use]
+    pub fn room(&self) -> (u64, u64) {
+        let has_holes = self.disk_in < self.bytes_in || self.disk_out < self.bytes_out;
+        if self.disk_in > 0 && self.disk_out > 0 && has_holes {
+            (self.disk_in, self.disk_out)
+        } else {
+            (self.bytes_in, self.bytes_out)
+        }
+    }
+
+    /// How many bytes slimming saved.
+    #[must_use]
+    pub fn saved(&self) -> u64 {
+        let (before, after) = self.room();
+        before.saturating_sub(after)
+    }
+
+    /// Whether the capture had holes, or was kept smaller by its file system: it took less than its size.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        self.disk_in > 0 && self.disk_in < self.bytes_in
+    }
 }
 
 /// Something worth telling that is no failure.
@@ -114,6 +153,14 @@ pub enum Note {
         /// Where the incomplete record begins.
         position: u64,
         /// How many bytes of it there are.
+        bytes: u64,
+    },
+    /// Zeros follow the last record, up to the end: of a file that was made longer in advance, or after a crash. They
+    /// were kept.
+    Zeros {
+        /// Where they begin.
+        position: u64,
+        /// How many bytes they are.
         bytes: u64,
     },
     /// Lines of a file that names flows to keep could not be understood.
@@ -130,10 +177,16 @@ pub enum Note {
     },
     /// No policy understands this link type yet, so every frame was kept whole.
     LinkType(u16),
+    /// No policy understands so many more link types.
+    MoreLinkTypes(u64),
     /// Slimming made the capture no smaller, so it was only marked.
     NothingToCut,
+    /// It was changed after it was slimmed, and slimmed again: so many times altogether.
+    Again(u64),
     /// Slimmed, but the marker could not be written for this reason; the next run writes it.
     Unmarked(String),
+    /// Slimmed, but the original could not be removed from the private directory for this reason; recovery removes it.
+    OriginalLeft(String),
 }
 
 /// In which form a one-shot run reports.
@@ -173,6 +226,8 @@ pub struct Totals {
     pub failed: u64,
     /// What was counted in those that were slimmed.
     pub figures: Figures,
+    /// What those took before and take now, in bytes; see [`Figures::room`].
+    pub room: (u64, u64),
 }
 
 impl Report {
@@ -188,6 +243,11 @@ impl Report {
                     totals.figures.truncated += outcome.figures.truncated;
                     totals.figures.bytes_in += outcome.figures.bytes_in;
                     totals.figures.bytes_out += outcome.figures.bytes_out;
+                    totals.figures.disk_in += outcome.figures.disk_in;
+                    totals.figures.disk_out += outcome.figures.disk_out;
+                    let (before, after) = outcome.figures.room();
+                    totals.room.0 += before;
+                    totals.room.1 += after;
                 }
                 Status::Skipped(_) => totals.skipped += 1,
                 Status::Failed(_) => totals.failed += 1,
@@ -231,6 +291,7 @@ mod tests {
             truncated: 3_902_115,
             bytes_in: 4_290_000_000,
             bytes_out: 970_000_000,
+            ..Figures::default()
         };
         Outcome {
             capture: Path::new("/captures").join(name),

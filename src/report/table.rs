@@ -49,7 +49,7 @@ fn row(report: &Report, outcome: &Outcome) -> [String; COLUMNS.len()] {
         text::count(figures.truncated),
         text::size(figures.bytes_in),
         text::size(figures.bytes_out),
-        saved(figures.bytes_in, figures.bytes_out),
+        saved(figures.room()),
         text::time(outcome.elapsed),
     ]
 }
@@ -123,7 +123,7 @@ fn totals(report: &Report) -> String {
             line,
             ": {}, {} saved",
             text::before_and_after(before, after),
-            saved(before, after)
+            saved(totals.room)
         );
     }
     let traces = report
@@ -138,7 +138,7 @@ fn totals(report: &Report) -> String {
     format!("{line}, {}\n", text::time(report.elapsed))
 }
 
-fn saved(before: u64, after: u64) -> String {
+fn saved((before, after): (u64, u64)) -> String {
     text::share(before.saturating_sub(after), before)
 }
 
@@ -260,6 +260,18 @@ failed:
         both.push(slimmed("b.pcap"));
         assert!(!render(&report(both), None).contains("hint"));
         assert!(!render(&report(vec![outcome("c", failed("torn"))]), None).contains("hint"));
+    }
+
+    #[test]
+    fn what_was_saved_is_counted_on_the_disk_where_that_is_known() {
+        let mut sparse = slimmed("sparse.pcap");
+        (sparse.figures.disk_in, sparse.figures.disk_out) = (40_000_000, 30_000_000);
+        let text = render(&report(vec![sparse.clone()]), None);
+        assert!(text.contains("4.29 GB  970 MB  25.0 %"), "{text}");
+        assert!(text.contains("4.29 GB -> 0.97 GB, 25.0 % saved"), "{text}");
+        // Of a capture that was only checked nothing is known of the disk after.
+        sparse.figures.disk_out = 0;
+        assert!(render(&report(vec![sparse]), None).contains(", 77.4 % saved"));
     }
 
     #[test]

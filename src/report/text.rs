@@ -99,6 +99,10 @@ fn slimmed(outcome: &Outcome) -> String {
         count(figures.truncated),
         time(outcome.elapsed),
     );
+    if figures.is_sparse() {
+        let (before, after) = figures.room();
+        let _ = write!(text, ", on disk {}", before_and_after(before, after));
+    }
     if outcome.throttled >= Duration::from_millis(100) {
         let _ = write!(text, " ({} throttled)", time(outcome.throttled));
     }
@@ -106,13 +110,25 @@ fn slimmed(outcome: &Outcome) -> String {
 }
 
 /// Why a capture was left alone.
-pub(super) fn skip(skip: &Skip) -> String {
+#[must_use]
+pub fn skip(skip: &Skip) -> String {
     match skip {
         Skip::Marked => "already slimmed".to_owned(),
+        Skip::ChangedSinceSlimmed => {
+            "changed since it was slimmed; --again or changed = \"slim\" slims it again".to_owned()
+        }
         Skip::MarkedFailed(reason) => format!("failed before: {}", printable_text(reason)),
         Skip::Busy => "busy: open for writing, or another slimmer works on it".to_owned(),
         Skip::Changed => "changed or vanished meanwhile".to_owned(),
         Skip::HardLinks(names) => format!("has {} names (hard links)", count(*names)),
+        Skip::Unguarded(reason) => {
+            format!(
+                "cannot be guarded against writers: {} (run as its owner or with CAP_LEASE, or set unguarded to accept)",
+                printable_text(reason)
+            )
+        }
+        Skip::Writer(process) => format!("open for writing in process {process}"),
+        Skip::Obstacle(reason) => format!("cannot be replaced: {reason}"),
         Skip::Stopped => "stopped before it was done".to_owned(),
     }
 }
@@ -128,6 +144,11 @@ pub fn note(note: &Note) -> String {
                 count(*position)
             )
         }
+        Note::Zeros { position, bytes } => format!(
+            "zeros behind the last packet, {} bytes from position {}",
+            count(*bytes),
+            count(*position)
+        ),
         Note::UnreadLines { file, lines } => {
             format!(
                 "{} of {} could not be understood, and may name flows to keep",
@@ -144,9 +165,29 @@ pub fn note(note: &Note) -> String {
             count(*position)
         ),
         Note::LinkType(number) => format!("link type {number} is not understood yet: every frame kept whole"),
+        Note::MoreLinkTypes(number) => format!("{} more link types are not understood yet", count(*number)),
         Note::NothingToCut => "nothing to cut".to_owned(),
+        Note::OriginalLeft(reason) => {
+            format!("the original could not be removed: {}", printable_text(reason))
+        }
+        Note::Again(times) => format!(
+            "changed since it was slimmed, and slimmed for the {} time",
+            ordinal(*times)
+        ),
         Note::Unmarked(reason) => format!("not marked as slimmed: {}", printable_text(reason)),
     }
+}
+
+/// `2nd`, `3rd`, `4th`.
+fn ordinal(number: u64) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{}{suffix}", count(number))
 }
 
 /// A size in its own unit with three digits: `4.29 GB`, `42.9 MB`, `429 kB`, `42 B`.
@@ -325,9 +366,32 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_a_sparse_capture_says_what_it_took_on_the_disk() {
+        let mut sparse = outcome("a.pcap", Status::Slimmed);
+        sparse.throttled = Duration::ZERO;
+        (sparse.figures.disk_in, sparse.figures.disk_out) = (80_000_000, 20_000_000);
+        sparse.notes = vec![Note::Zeros {
+            position: 80_000_000,
+            bytes: 65_536,
+        }];
+        let told = line(&sparse);
+        assert!(
+            told.ends_with(
+                ", 41.2 s, on disk 80.00 MB -> 20.00 MB; zeros behind the last packet, 65,536 bytes from \
+                 position 80,000,000"
+            ),
+            "{told}"
+        );
+    }
+
+    #[test]
     fn the_lines_of_skipped_and_failed_captures() {
         let lines = [
             (Status::Skipped(Skip::Marked), "skipped a: already slimmed"),
+            (
+                Status::Skipped(Skip::ChangedSinceSlimmed),
+                "skipped a: changed since it was slimmed; --again or changed = \"slim\" slims it again",
+            ),
             (
                 Status::Skipped(Skip::MarkedFailed("no pcap".to_owned())),
                 "skipped a: failed before: no pcap",
@@ -398,8 +462,8 @@ mod tests {
             "cannot open: No space left on device"
         );
         assert_eq!(
-            reason_class("damaged at byte 1234: a record\n claims 5 bytes"),
-            r"damaged at byte N: a record\n claims N bytes"
+            reason_class("damage in the middle at position 1234: a record\n claims 5 bytes"),
+            r"damage in the middle at position N: a record\n claims N bytes"
         );
         assert_eq!(
             reason_class(&"\u{e9}".repeat(500)).chars().count(),

@@ -43,7 +43,7 @@ pub struct Summary {
     pub packets: u64,
     /// Packets that were cut.
     pub truncated: u64,
-    /// Bytes of the capture so far, its headers and torn tail included.
+    /// Bytes of the capture so far, its headers and its tail included.
     pub bytes_in: u64,
     /// Bytes of the slimmed capture so far.
     pub bytes_out: u64,
@@ -125,7 +125,7 @@ impl<P: Policy, S: Sink> Pass<P, S> {
     pub fn piece<L: Layout>(&mut self, piece: &Piece<'_, L>, out: &mut Vec<u8>) {
         match piece {
             Piece::Span(span) => self.span(span, out),
-            Piece::Head(head) | Piece::Tail(head) => self.copy(head, out),
+            Piece::Head(head) | Piece::Tail(head) | Piece::Zeros(head) => self.copy(head, out),
         }
     }
 

@@ -65,7 +65,7 @@ pub fn piece<L: Layout>(
 ) -> Result<(), Broken> {
     match original {
         Piece::Span(original) => span(original, slimmed, scope, lengths, depth),
-        Piece::Head(original) | Piece::Tail(original) => copy(original, slimmed),
+        Piece::Head(original) | Piece::Tail(original) | Piece::Zeros(original) => copy(original, slimmed),
     }
 }
 

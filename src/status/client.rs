@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 use super::{Format, Snapshot, usual_socket};
+use crate::threads;
 
 /// An answer takes no longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,6 +59,12 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Nothing can be asked.
+    #[error("cannot ask the daemon")]
+    Start {
+        /// Why not.
+        source: threads::Error,
+    },
     /// The answer could not be shown.
     #[error("cannot write the status")]
     Output {
@@ -85,13 +92,11 @@ pub fn show(socket: Option<&Path>, format: Format, out: &mut impl Write) -> Resu
 /// # Errors
 /// Nobody listens there or answers, it is not allowed, or the answer is no snapshot.
 pub fn fetch(socket: &Path) -> Result<Snapshot, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answer = runtime.and_then(|runtime| {
-        runtime.block_on(async {
-            timeout(PATIENCE, read(socket))
-                .await
-                .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
-        })
+    let event_loop = threads::event_loop().map_err(|source| Error::Start { source })?;
+    let answer = event_loop.block_on(async {
+        timeout(PATIENCE, read(socket))
+            .await
+            .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
     });
     let socket = socket.to_owned();
     match answer {

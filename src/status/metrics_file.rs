@@ -3,10 +3,9 @@
 //! The file is replaced as a whole, so that no collector reads half of one; the name beside it ends in `.tmp`, which the
 //! collector passes over. It stays when the daemon ends: its age, which the collector tells as
 //! `node_textfile_mtime_seconds`, says so. Nothing here can harm the daemon: what fails is told once and tried again.
+//! The directory is another service's: no link in it is followed, and no file in it is written to that is not new.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,10 +14,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::{Dialect, Requester, ask};
+use crate::entry::Entry;
 use crate::report::printable;
 
 /// How often the file is written.
 const PERIOD: Duration = Duration::from_secs(15);
+/// The collector is another user; less the umask.
+const MODE: u32 = 0o644;
 
 /// Writes the metrics to `file` at once and then every 15 seconds, until the loop does not take requests any more.
 pub async fn write_metrics(file: PathBuf, requester: Requester) {
@@ -50,23 +52,15 @@ pub async fn write_metrics(file: PathBuf, requester: Requester) {
 
 /// Puts `text` into the place of `file`, readable by everyone.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".tmp");
-    let new = PathBuf::from(name);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // Newly made, so that no link that somebody put there is followed.
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(&new)
+    let entry = Entry::open(file)?;
+    let new = entry.beside(".tmp");
+    new.remove()?;
+    let written = new
+        .create(MODE)
         .and_then(|mut new| new.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&new, file));
+        .and_then(|()| new.rename(&entry));
     if written.is_err() {
-        let _ = fs::remove_file(&new);
+        let _ = new.remove();
     }
     written
 }

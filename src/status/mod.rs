@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::place::Facts;
 use crate::report::{reason_class, terminal_width};
 use crate::words::Word;
 
@@ -91,12 +92,27 @@ pub struct WatchState {
     /// The directory.
     #[serde(flatten, with = "json::path")]
     pub path: PathBuf,
-    /// A word or two for how it is, from a small set: "watching", "missing", "rescans only".
+    /// A word or two for how it is, from a small set: "watched", "missing", "replaced", "rescans only", some with a reason.
     pub state: String,
     /// How many captures are there.
     pub captures: usize,
     /// How many of them are queued.
     pub queued: usize,
+    /// What it allows; none where that was not tried yet.
+    #[serde(default)]
+    pub place: Option<PlaceState>,
+}
+
+/// What a watched directory allows, as it was tried last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceState {
+    /// A few words.
+    pub summary: String,
+    /// What keeps captures there from being slimmed, one sentence each.
+    pub problems: Vec<String>,
+    /// Everything that was found.
+    #[serde(flatten)]
+    pub facts: Facts,
 }
 
 /// A capture that waits to be old enough, or for a worker.

@@ -2,21 +2,22 @@
 //!
 //! Nothing is ever read from a client, so there is nothing to be rubbish. A conversation has a deadline and there are only
 //! so many at a time; further clients wait in the kernel's backlog. The loop is asked twenty times a second at most,
-//! however many clients there are, and no client is told what was so before it came. The socket is its group's alone
-//! from its first moment: it gets its mode before it listens, under another name, and is then moved into place.
+//! however many clients there are, and no client is told what was so before it came. The socket has its mode before it
+//! has a name, and listens before it has its own. Its directory is opened once: nobody who can rename that directory
+//! leads a bind, a rename or a removal elsewhere.
 
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as blocking;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Exclusive, PoisonError};
 use std::time::Duration;
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen as listen_on, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as listen_on, socket,
 };
+use nix::sys::stat::{Mode, umask};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
@@ -25,9 +26,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::{Requester, ask, json};
+use crate::commit::attributes;
+use crate::entry::{Entry, identity, is_socket};
 
 /// Owner and group.
 const MODE: u32 = 0o660;
+/// What `bind` takes off the mode of the socket: nothing that is in [`MODE`].
+const UMASK: Mode = Mode::S_IRWXO;
 /// So many clients are answered at a time.
 const CONVERSATIONS: usize = 32;
 /// Clients that may wait beside them; connecting fails for more.
@@ -74,13 +79,14 @@ pub enum ListenError {
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
-    path: PathBuf,
+    entry: Entry,
     /// Device and inode, to know it again.
     identity: (u64, u64),
 }
 
 /// Makes the socket at `path`, mode 0660, and listens on it. What a dead daemon left there is replaced. Must be called
-/// inside a tokio runtime; may block for a fifth of a second.
+/// inside a tokio runtime, before other threads make files (the umask is changed for a moment); may block for a fifth of
+/// a second.
 ///
 /// # Errors
 /// A living daemon has it, the name belongs to something else, or the directory cannot be written to.
@@ -93,56 +99,70 @@ pub fn listen(path: &Path) -> Result<Listener, ListenError> {
             source,
         }
     };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entry = Entry::open(path).map_err(failed("open the directory of"))?;
     // Between two daemons that start at once: held until the socket listens in its place.
-    let _lock = lock(directory.unwrap_or(Path::new("."))).map_err(failed("lock the directory of"))?;
-    match fs::symlink_metadata(path) {
+    let _lock = lock(&entry).map_err(failed("lock the directory of"))?;
+    match entry.stat() {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed("look at")(error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => {
+        Ok(there) if !is_socket(&there) => {
             return Err(ListenError::NotASocket {
                 path: path.to_owned(),
             });
         }
-        Ok(_) if is_alive(path).map_err(failed("try"))? => {
+        Ok(_) if is_alive(&entry).map_err(failed("try"))? => {
             return Err(ListenError::InUse {
                 path: path.to_owned(),
             });
         }
         Ok(_) => {}
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let listener = make(&new, path).map_err(failed("make"));
-    if listener.is_err() {
-        let _ = fs::remove_file(&new);
+    let new = entry.beside(".new");
+    let made = new.remove().and_then(|()| make(&new, &entry));
+    match made.map_err(failed("make")) {
+        Ok((socket, identity)) => Ok(Listener {
+            socket,
+            entry,
+            identity,
+        }),
+        Err(error) => {
+            let _ = new.remove();
+            Err(error)
+        }
     }
-    listener
 }
 
-fn make(new: &Path, path: &Path) -> io::Result<Listener> {
-    match fs::remove_file(new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+/// Makes the socket as `new`, and moves it to its `entry` when it listens; gives its identity too.
+fn make(new: &Entry, entry: &Entry) -> io::Result<(UnixListener, (u64, u64))> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    bind(socket.as_raw_fd(), &UnixAddr::new(new)?)?;
-    fs::set_permissions(new, Permissions::from_mode(MODE))?;
+    // Linux gives the name the mode of the socket, less the umask: no mode is changed through the name.
+    attributes::set_mode(&socket, MODE)?;
+    let address = UnixAddr::new(&new.path())?;
+    with_umask(UMASK, || bind(socket.as_raw_fd(), &address))?;
+    let there = new.stat()?;
+    if !is_socket(&there) || there.st_mode & 0o777 & !MODE != 0 {
+        return Err(io::Error::other("it would be open to others than its group"));
+    }
     listen_on(&socket, Backlog::new(WAITING)?)?;
-    let metadata = fs::symlink_metadata(new)?;
-    fs::rename(new, path)?;
-    Ok(Listener {
-        socket: UnixListener::from_std(blocking::UnixListener::from(socket))?,
-        path: path.to_owned(),
-        identity: (metadata.dev(), metadata.ino()),
-    })
+    new.rename(entry)?;
+    let socket = UnixListener::from_std(blocking::UnixListener::from(socket))?;
+    Ok((socket, identity(&there)))
 }
 
-/// The lock on a directory, which ends with the file.
-fn lock(directory: &Path) -> io::Result<File> {
-    let directory = File::open(directory)?;
+/// Runs `work` with another umask, which is the whole process's.
+fn with_umask<T>(mask: Mode, work: impl FnOnce() -> T) -> T {
+    static CHANGED: Exclusive<()> = Exclusive::new(());
+    let _changed = CHANGED.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = umask(mask);
+    let done = work();
+    umask(before);
+    done
+}
+
+/// The lock on the directory, which ends with the file.
+fn lock(entry: &Entry) -> io::Result<File> {
+    let directory = entry.directory()?;
     let mut tries = 0;
     loop {
         match directory.try_lock() {
@@ -157,14 +177,12 @@ fn lock(directory: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether somebody listens on the socket at `path`.
-fn is_alive(path: &Path) -> io::Result<bool> {
+/// Whether somebody listens on the socket.
+fn is_alive(entry: &Entry) -> io::Result<bool> {
     // Without blocking: a daemon whose backlog is full is alive.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    let connected =
-        nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?).map_err(io::Error::from);
-    match connected {
+    match connect(socket.as_raw_fd(), &UnixAddr::new(&entry.path())?).map_err(io::Error::from) {
         Ok(()) => Ok(true),
         Err(error) => match error.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => Ok(false),
@@ -177,10 +195,12 @@ fn is_alive(path: &Path) -> io::Result<bool> {
 impl Drop for Listener {
     fn drop(&mut self) {
         // Not that of a daemon that has taken the place meanwhile.
-        let is_own = fs::symlink_metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity);
+        let is_own = self
+            .entry
+            .stat()
+            .is_ok_and(|there| identity(&there) == self.identity);
         if is_own {
-            let _ = fs::remove_file(&self.path);
+            let _ = self.entry.remove();
         }
     }
 }

@@ -18,11 +18,15 @@ pub(super) fn render(snapshot: &Snapshot, width: Option<u16>) -> String {
         vec![
             printable(&watch.path),
             printable_text(&watch.state),
+            watch.place.as_ref().map_or_else(
+                || "not tried yet".to_owned(),
+                |place| printable_text(&place.summary),
+            ),
             count(watch.captures as u64),
             count(watch.queued as u64),
         ]
     });
-    let header = ["directory", "state", "captures", "queued"];
+    let header = ["directory", "state", "place", "captures", "queued"];
     section(&mut out, width, &header, watches.collect());
 
     let running = shown(&snapshot.running, |one| running(snapshot, one));
@@ -130,7 +134,7 @@ fn section(out: &mut String, width: Option<u16>, header: &[&str], rows: Vec<Vec<
     }
     let column = |index: usize| match header.get(index).copied() {
         _ if index == 0 => Column::Name,
-        Some("reason") => Column::Name,
+        Some("reason" | "place") => Column::Name,
         Some("captures" | "queued" | "size" | "done" | "retries") => Column::Number,
         _ => Column::Word,
     };

@@ -12,12 +12,47 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::job::Unguarded;
+use crate::place::{Answer, User};
 
 const NOW: u64 = 1_786_562_800;
 
 /// So many seconds after, or before, the snapshot's moment.
 fn at(seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.checked_add_signed(seconds).unwrap())
+}
+
+/// A directory on a file system whose writers cannot be seen.
+fn place() -> PlaceState {
+    let yes = || Answer {
+        holds: true,
+        why: None,
+    };
+    let no = |why: &str| Answer {
+        holds: false,
+        why: Some(why.to_owned()),
+    };
+    let facts = Facts {
+        file_system: "FUSE".to_owned(),
+        writable: yes(),
+        guarded: no("writers on FUSE may not be seen"),
+        leases: yes(),
+        exchange: no("Invalid argument"),
+        nameless_files: no("not supported"),
+        hard_links: yes(),
+        free_bytes: 42_000_000_000,
+        owner: User {
+            id: 1000,
+            name: Some("sensor".to_owned()),
+        },
+        we: User { id: 990, name: None },
+        others: yes(),
+    };
+    PlaceState {
+        summary: facts.in_short(Unguarded::Refuse, 0),
+        problems: vec!["captures cannot be guarded".to_owned()],
+        facts,
+    }
 }
 
 fn snapshot() -> Snapshot {
@@ -31,12 +66,14 @@ fn snapshot() -> Snapshot {
                 state: "watching".to_owned(),
                 captures: 12_345,
                 queued: 3,
+                place: Some(place()),
             },
             WatchState {
                 path: Path::new(OsStr::from_bytes(b"/ca\"p\n\xff")).into(),
                 state: "missing".to_owned(),
                 captures: 0,
                 queued: 0,
+                place: None,
             },
         ],
         queued: vec![
@@ -162,8 +199,21 @@ fn the_json_for_a_program() {
         "since": 1_786_303_595.0,
         "now": 1_786_562_800.0,
         "watches": [
-            {"path": "/captures/live", "state": "watching", "captures": 12_345, "queued": 3},
-            {"path": "/ca\"p\n\u{fffd}", "path_bytes": "2f636122700aff", "state": "missing", "captures": 0, "queued": 0},
+            {"path": "/captures/live", "state": "watching", "captures": 12_345, "queued": 3,
+             "place": {
+                "summary": "FUSE, unguarded: captures are skipped", "problems": ["captures cannot be guarded"],
+                "file_system": "FUSE", "free_bytes": 42_000_000_000_u64,
+                "writable": {"holds": true, "why": null},
+                "guarded": {"holds": false, "why": "writers on FUSE may not be seen"},
+                "leases": {"holds": true, "why": null},
+                "exchange": {"holds": false, "why": "Invalid argument"},
+                "nameless_files": {"holds": false, "why": "not supported"},
+                "hard_links": {"holds": true, "why": null},
+                "owner": {"id": 1000, "name": "sensor"}, "we": {"id": 990, "name": null},
+                "others": {"holds": true, "why": null},
+             }},
+            {"path": "/ca\"p\n\u{fffd}", "path_bytes": "2f636122700aff", "state": "missing", "captures": 0, "queued": 0,
+             "place": null},
         ],
         "queued": [
             {"capture": "/captures/live/late.pcap", "size": 970_000_000, "due": 1_786_562_710.0, "retries": 2},

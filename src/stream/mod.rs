@@ -26,6 +26,7 @@ use crate::job::{Judging, Secrets};
 use crate::report::{self, note, printable, printable_text, with_causes};
 use crate::slim::Lengths;
 use crate::slim::policy::keep::Flows;
+use crate::threads;
 use backlog::Backlog;
 use pump::Pump;
 use recorder::{Recorded, record};
@@ -92,14 +93,16 @@ pub fn run(request: &Request) -> u8 {
     for told in &notes {
         warn(&note(told));
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let started =
+        threads::event_loop().and_then(|event_loop| Ok((event_loop, Stream::begin(request, alerted, pump)?)));
+    let (event_loop, stream) = match started {
+        Ok(started) => started,
         Err(error) => {
-            warn(&format!("cannot begin: {error}"));
+            warn(&format!("cannot begin: {}", with_causes(&error)));
             return FAILED;
         }
     };
-    match runtime.block_on(Stream::begin(request, alerted, pump).finish(begun)) {
+    match event_loop.block_on(stream.finish(begun)) {
         Ok(status) => status,
         Err(error) => {
             warn(&format!("cannot wait for signals: {error}"));
@@ -134,7 +137,8 @@ fn ends(request: &Request) -> Result<Pump, String> {
         None => None,
         Some(path) => {
             let opened = recording::open(path);
-            Some(opened.map_err(|error| format!("cannot forward to {}: {error}", printable(path)))?)
+            let opened = opened.map_err(|error| format!("cannot forward to {}: {error}", named(path)))?;
+            Some((opened, path.clone()))
         }
     };
     match &request.recording {
@@ -157,7 +161,9 @@ struct Stream {
 }
 
 impl Stream {
-    fn begin(request: &Request, alerted: Vec<Arc<Flows>>, pump: Pump) -> Self {
+    /// # Errors
+    /// Where there is no thread for one of them; nothing was read then.
+    fn begin(request: &Request, alerted: Vec<Arc<Flows>>, pump: Pump) -> Result<Self, threads::Error> {
         let (backlog, stop) = (Arc::new(Backlog::default()), Arc::<AtomicBool>::default());
         let recorded = request.recording.clone().map(|path| {
             let (request, backlog) = (request.clone(), Arc::clone(&backlog));
@@ -167,6 +173,7 @@ impl Stream {
                 result
             })
         });
+        let recorded = recorded.transpose()?;
         if recorded.is_none() {
             backlog.close();
         }
@@ -177,14 +184,14 @@ impl Stream {
                 backlog.end();
                 result
             }
-        });
-        Self {
+        })?;
+        Ok(Self {
             backlog,
             stop,
             pumped,
             recorded,
             failed: false,
-        }
+        })
     }
 
     async fn finish(mut self, begun: Instant) -> io::Result<u8> {
@@ -259,12 +266,14 @@ impl Stream {
 }
 
 /// Runs `work` in a thread of its own.
-fn in_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Ended<T> {
+fn in_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Ended<T>, threads::Error> {
     let (tell, ended) = oneshot::channel();
-    std::thread::spawn(move || {
+    threads::spawn(move || {
         let _ = tell.send(work());
-    });
-    ended
+    })?;
+    Ok(ended)
 }
 
 /// Tells what was recorded.
@@ -290,6 +299,15 @@ fn tell(recorded: Recorded, begun: Instant) {
 fn warn(message: &str) {
     use std::io::Write;
     let _ = writeln!(io::stderr(), "pcap-slim: {}", printable_text(message));
+}
+
+/// Where packets go, as messages call it.
+fn named(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard output".to_owned()
+    } else {
+        printable(path)
+    }
 }
 
 /// Standard output, for packets.

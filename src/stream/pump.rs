@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::backlog::Backlog;
-use super::warn;
+use super::{named, warn};
 
 /// How many bytes are read at a time, and how many a pipe on either side should hold: the most that a process without
 /// privileges may ask for (`/proc/sys/fs/pipe-max-size`).
@@ -28,12 +29,14 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Pump {
     input: File,
-    forward: Option<File>,
+    /// And its name.
+    forward: Option<(File, PathBuf)>,
 }
 
 impl Pump {
-    pub(super) fn new(input: File, forward: Option<File>) -> Self {
-        for pipe in [Some(&input), forward.as_ref()].into_iter().flatten() {
+    pub(super) fn new(input: File, forward: Option<(File, PathBuf)>) -> Self {
+        let out = forward.as_ref().map(|(file, _)| file);
+        for pipe in [Some(&input), out].into_iter().flatten() {
             // Of something that is no pipe, or where the limit is lower, the size stays.
             let size = i32::try_from(PIECE).unwrap_or(i32::MAX);
             let _ = fcntl(pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(size));
@@ -78,12 +81,15 @@ impl Pump {
     }
 
     fn forward(&mut self, bytes: &[u8]) {
-        let Some(to) = &mut self.forward else { return };
+        let Some((to, path)) = &mut self.forward else {
+            return;
+        };
         if let Err(error) = to.write_all(bytes) {
             if error.kind() == io::ErrorKind::BrokenPipe {
                 warn("the reader of the forwarded packets went away; recording goes on");
             } else {
-                warn(&format!("forwarding failed, recording goes on: {error}"));
+                let name = named(path);
+                warn(&format!("cannot forward to {name}, recording goes on: {error}"));
             }
             self.forward = None;
         }

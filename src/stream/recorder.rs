@@ -14,14 +14,13 @@ use super::backlog::Backlog;
 use super::form::{Encoder, OtherLinkType};
 use super::live::Live;
 use super::recording::Recording;
-use super::{Request, warn};
+use super::{Request, named, warn};
 use crate::capture::compression::Compression;
 use crate::capture::format::{self, Format};
 use crate::capture::pcapng::StandAlone;
 use crate::capture::span::{Head, Layout, PacketReader, Piece, Span};
 use crate::capture::{self, Bytes, ReadError, Reader, Secrets};
 use crate::job::UnderPolicy;
-use crate::report::printable;
 use crate::slim::policy::Policy;
 use crate::slim::policy::keep::Flows;
 use crate::slim::policy::whole::Whole;
@@ -36,7 +35,7 @@ pub(super) enum Error {
     Compressed(&'static str),
     #[error("the recording cannot be classic pcap; record it as pcapng")]
     LinkType(#[from] OtherLinkType),
-    #[error("cannot write {}", printable(path))]
+    #[error("cannot write {}", named(path))]
     Write {
         path: PathBuf,
         #[source]
@@ -116,6 +115,8 @@ impl<R: PacketReader> UnderPolicy for Input<'_, R> {
                 Piece::Head(head) => stream.head(&head)?,
                 Piece::Span(span) => stream.span(span)?,
                 Piece::Tail(tail) => torn += tail.bytes.len(),
+                // No packets: a recording has no room in advance.
+                Piece::Zeros(_) => {}
             }
         }
         let summary = stream.end()?;
@@ -165,14 +166,18 @@ impl<P: Policy> Stream<'_, P> {
     /// Writes what was encoded as a description, which files that follow repeat: alone if it `begins` a section, or
     /// behind what they repeat already.
     fn describe(&mut self, begins: bool) -> Result<(), Error> {
-        let encoded = &self.encoded;
-        let done = match &mut self.recording {
-            _ if encoded.is_empty() => return Ok(()),
-            Some(recording) => recording.describe(encoded, begins),
-            None => Recording::begin(self.path, self.request.rotation, encoded.clone())
-                .map(|begun| self.recording = Some(begun)),
+        if self.encoded.is_empty() {
+            return Ok(());
+        }
+        let recording = match &mut self.recording {
+            Some(recording) => recording,
+            none => match Recording::begin(self.path, self.request.rotation) {
+                Ok(begun) => none.insert(begun),
+                Err(source) => return Err(self.unwritten(source)),
+            },
         };
-        done.map_err(|source| self.unwritten(source))
+        let described = recording.describe(&self.encoded, begins);
+        described.map_err(|source| self.unwritten(source))
     }
 
     fn span<L: Layout>(&mut self, mut rest: Span<'_, L>) -> Result<(), Error> {
@@ -208,9 +213,8 @@ impl<P: Policy> Stream<'_, P> {
 
     /// Ends the recording once everything is on the disk; gives what was counted.
     fn end(mut self) -> Result<Summary, Error> {
-        if let Some(recording) = self.recording.take() {
-            recording.end().map_err(|source| self.unwritten(source))?;
-        }
+        let ended = self.recording.as_mut().map_or(Ok(()), Recording::end);
+        ended.map_err(|source| self.unwritten(source))?;
         let mut summary = self.pass.summary();
         if let Some(behind) = self.behind_secrets.map(|pass| pass.summary()) {
             summary.packets += behind.packets;
@@ -221,8 +225,11 @@ impl<P: Policy> Stream<'_, P> {
     }
 
     fn unwritten(&self, source: io::Error) -> Error {
-        let path = self.path.to_owned();
-        Error::Write { path, source }
+        let path = self.recording.as_ref().map_or(self.path, Recording::name);
+        Error::Write {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 

@@ -4,12 +4,15 @@
 //! number. Every file is whole packets behind a header of its own, and is synced when it is left.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use crate::threads;
 
 /// When a recording goes on in another file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +39,8 @@ pub(super) struct Recording {
     rotation: Rotation,
     header: Vec<u8>,
     file: File,
+    /// The file's own name.
+    name: PathBuf,
     /// Whether packets are in it yet.
     has_packets: bool,
     bytes: u64,
@@ -45,21 +50,21 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Begins a recording at `path`, or at the first free number of it where files are rotated; each file begins with
-    /// `header`.
-    pub(super) fn begin(path: &Path, rotation: Rotation, header: Vec<u8>) -> io::Result<Self> {
-        let (mut file, number) = if rotation.is_on() {
+    /// Begins a recording at `path`, or at the first free number of it where files are rotated. What is described first
+    /// stands at the beginning of each file.
+    pub(super) fn begin(path: &Path, rotation: Rotation) -> io::Result<Self> {
+        let (file, name, number) = if rotation.is_on() {
             next(path, 1)?
         } else {
-            (open(path)?, 0)
+            (open(path)?, path.to_owned(), 0)
         };
-        file.write_all(&header)?;
         Ok(Self {
             path: path.to_owned(),
             rotation,
-            bytes: header.len() as u64,
-            header,
+            bytes: 0,
+            header: Vec::new(),
             file,
+            name,
             has_packets: false,
             begun: Instant::now(),
             number,
@@ -70,8 +75,7 @@ impl Recording {
     /// Writes what describes packets that follow. Files that follow begin with it: alone where it `begins` a section,
     /// else behind what they begin with already.
     pub(super) fn describe(&mut self, description: &[u8], begins: bool) -> io::Result<()> {
-        self.file.write_all(description)?;
-        self.bytes += description.len() as u64;
+        self.append(description)?;
         if !self.rotation.is_on() {
             return Ok(());
         }
@@ -94,8 +98,7 @@ impl Recording {
         if (is_full || is_old) && self.has_packets {
             self.rotate()?;
         }
-        self.file.write_all(packets)?;
-        self.bytes += packets.len() as u64;
+        self.append(packets)?;
         self.has_packets |= !packets.is_empty();
         Ok(())
     }
@@ -108,21 +111,49 @@ impl Recording {
     }
 
     /// Ends the recording once everything is on the disk.
-    pub(super) fn end(mut self) -> io::Result<()> {
+    pub(super) fn end(&mut self) -> io::Result<()> {
         self.synced()?;
         sync(&self.file)
     }
 
+    /// The file that is written to.
+    pub(super) fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Writes all of `bytes`, or none of them where the file is one that was made here.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(bytes);
+        if written.is_ok() {
+            self.bytes += bytes.len() as u64;
+        } else if self.name != Path::new("-") {
+            // A pipe has no length, and has taken what it took.
+            let _ = self.file.set_len(self.bytes);
+        }
+        written
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
         self.synced()?;
-        let (mut file, number) = next(&self.path, self.number.saturating_add(1))?;
-        file.write_all(&self.header)?;
+        let (file, name, number) = next(&self.path, self.number.saturating_add(1))?;
         let left = std::mem::replace(&mut self.file, file);
-        // A slow disk must not hold up the packets meanwhile.
-        self.syncing = Some(thread::spawn(move || sync(&left)));
-        (self.number, self.bytes, self.begun) = (number, self.header.len() as u64, Instant::now());
+        (self.name, self.number, self.bytes, self.begun) = (name, number, 0, Instant::now());
         self.has_packets = false;
-        Ok(())
+        // A slow disk must not hold up the packets meanwhile.
+        let left = Arc::new(left);
+        let syncing = threads::spawn({
+            let left = Arc::clone(&left);
+            move || sync(&left)
+        });
+        match syncing {
+            Ok(syncing) => self.syncing = Some(syncing),
+            // Without a thread they wait.
+            Err(_) => sync(&left)?,
+        }
+        let header = std::mem::take(&mut self.header);
+        let written = self.append(&header);
+        self.header = header;
+        written
     }
 
     /// What came of the file that was left last.
@@ -140,15 +171,26 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         return super::standard_output();
     }
     match path.metadata() {
-        Ok(metadata) if metadata.file_type().is_fifo() || metadata.file_type().is_char_device() => {
-            OpenOptions::new().write(true).open(path)
+        Ok(metadata) if is_no_file(&metadata) => {
+            let opened = OpenOptions::new().write(true).open(path)?;
+            // Another may have taken the name: nothing is written into a file that was there.
+            if is_no_file(&opened.metadata()?) {
+                Ok(opened)
+            } else {
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
         }
         _ => OpenOptions::new().write(true).create_new(true).open(path),
     }
 }
 
+/// Whether it is a pipe or a device, which keep nothing.
+fn is_no_file(metadata: &Metadata) -> bool {
+    metadata.file_type().is_fifo() || metadata.file_type().is_char_device()
+}
+
 /// Makes the first file from `number` on that does not exist: `NAME-00001.EXTENSION`.
-fn next(path: &Path, number: u32) -> io::Result<(File, u32)> {
+fn next(path: &Path, number: u32) -> io::Result<(File, PathBuf, u32)> {
     for number in number..=u32::MAX {
         let mut name = OsString::from(path.file_stem().unwrap_or_default());
         name.push(format!("-{number:05}"));
@@ -156,9 +198,10 @@ fn next(path: &Path, number: u32) -> io::Result<(File, u32)> {
             name.push(".");
             name.push(extension);
         }
-        match open(&path.with_file_name(name)) {
+        let name = path.with_file_name(name);
+        match open(&name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => return Ok((other?, number)),
+            other => return Ok((other?, name, number)),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())

@@ -107,6 +107,13 @@ pub enum Event {
         /// How many bytes of it there are.
         bytes: u64,
     },
+    /// Zeros stood behind the last record, up to the end; they were kept.
+    Zeros {
+        /// Where they begin in the original.
+        position: u64,
+        /// How many bytes they are.
+        bytes: u64,
+    },
     /// Every byte of the slimmed capture was held against the original and read back from the disk.
     Verified {
         /// How much was looked at: the word of the option `verify`.

@@ -3,6 +3,8 @@
 //! Apart from the rules, which are next door: this only reads. `use` trees are flattened, `self` and `super` resolved,
 //! and paths in the tokens of macros and attributes found too. Code under `cfg(test)` is left out.
 
+use std::collections::BTreeSet;
+
 use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 
@@ -16,6 +18,8 @@ pub(crate) struct Names {
     /// Every other path of two segments or more.
     pub(crate) outside: Vec<Vec<String>>,
     pub(crate) macros: Vec<String>,
+    /// Every identifier: of functions, methods, types and variables alike.
+    pub(crate) words: BTreeSet<String>,
     module_path: Vec<String>,
 }
 
@@ -51,6 +55,7 @@ impl Names {
     fn add_use(&mut self, mut path: Vec<String>, tree: &syn::UseTree) {
         match tree {
             syn::UseTree::Path(step) => {
+                self.visit_ident(&step.ident);
                 path.push(step.ident.to_string());
                 self.add_use(path, &step.tree);
             }
@@ -60,6 +65,7 @@ impl Names {
                 .for_each(|item| self.add_use(path.clone(), item)),
             syn::UseTree::Name(syn::UseName { ident })
             | syn::UseTree::Rename(syn::UseRename { ident, .. }) => {
+                self.visit_ident(ident);
                 path.push(ident.to_string());
                 if path.len() == 1 {
                     path.push("self".into());
@@ -77,8 +83,10 @@ impl Names {
     fn add_tokens(&mut self, mut cursor: Cursor) {
         while !cursor.eof() {
             if let Some((ident, mut rest)) = cursor.ident() {
+                self.visit_ident(&ident);
                 let mut path = vec![ident.to_string()];
                 while let Some((next, after)) = behind_colons(rest).and_then(Cursor::ident) {
+                    self.visit_ident(&next);
                     path.push(next.to_string());
                     rest = after;
                 }
@@ -122,6 +130,10 @@ impl<'ast> Visit<'ast> for Names {
         self.module_path.push(item.ident.to_string());
         visit::visit_item_mod(self, item);
         self.module_path.pop();
+    }
+
+    fn visit_ident(&mut self, ident: &'ast syn::Ident) {
+        self.words.insert(ident.to_string());
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {

@@ -87,7 +87,7 @@ fn a_crate_away_from_home_is_found_in_every_form() {
             crates_away_from_home,
             "queue",
             text,
-            &["queue: tokio is at home in pool daemon oneshot watch status stream bin"],
+            &["queue: tokio is at home in pool daemon oneshot watch status stream threads bin"],
         );
         assert_finds(crates_away_from_home, "bin/pcap-slimd", text, &[]);
     }
@@ -172,7 +172,7 @@ fn unsafe_is_found_wherever_it_stands() {
             unsafe_away_from_home,
             "slim",
             text,
-            &["slim: unsafe belongs in input alone"],
+            &["slim: unsafe belongs in input and lease alone"],
         );
         assert_finds(unsafe_away_from_home, "input", text, &[]);
     }
@@ -182,6 +182,164 @@ fn unsafe_is_found_wherever_it_stands() {
         "#![forbid(unsafe_code)] // unsafe\nconst C: &str = \"unsafe\";",
         &[],
     );
+}
+
+#[test]
+fn a_change_of_attributes_by_name_is_found_everywhere() {
+    for (text, what) in [
+        ("fn f() { fs::set_permissions(path, mode); }", "set_permissions"),
+        (
+            "fn f() { std::fs::set_permissions(path, mode) }",
+            "set_permissions",
+        ),
+        ("use std::fs::set_permissions as give;", "set_permissions"),
+        (
+            "fn f() { fs::File::set_permissions(&file, mode); }",
+            "set_permissions",
+        ),
+        ("fn f() { file.set_permissions(mode); }", "set_permissions"),
+        ("fn f() { g!(file.set_permissions(mode)); }", "set_permissions"),
+        ("use std::os::unix::fs::chown;", "chown"),
+        ("use std::os::unix::fs::{self, chown as give};", "chown"),
+        (
+            "fn f() { std::os::unix::fs::lchown(path, None, None); }",
+            "lchown",
+        ),
+        ("use nix::unistd::*; fn f() { chown(path, None, None); }", "chown"),
+        (
+            "fn f() { nix::unistd::fchownat(dir, name, None, None, flags); }",
+            "fchownat",
+        ),
+        (
+            "fn f() { rustix::fs::chownat(dir, name, None, None, flags); }",
+            "chownat",
+        ),
+        ("use nix::sys::stat::fchmodat;", "fchmodat"),
+        (
+            "fn f() { rustix::fs::chmodat(dir, name, mode, flags); }",
+            "chmodat",
+        ),
+        ("fn f() { rustix::fs::chmod(path, mode); }", "chmod"),
+        (
+            "fn f() { libc::syscall(libc::SYS_x, libc::fchmodat2); }",
+            "fchmodat2",
+        ),
+        ("use nix::sys::stat::utimensat;", "utimensat"),
+        ("fn f() { nix::sys::stat::utimes(path, a, m); }", "utimes"),
+        ("fn f() { nix::sys::stat::lutimes(path, a, m); }", "lutimes"),
+        ("fn f() { libc::futimesat(dir, name, times); }", "futimesat"),
+        ("fn f() { libc::utime(name, times); }", "utime"),
+        ("use filetime::FileTime;", "filetime"),
+        ("fn f() { set_file_times(path, a, m); }", "set_file_times"),
+        ("fn f() { set_file_mtime(path, m); }", "set_file_mtime"),
+        (
+            "fn f() { rustix::fs::setxattr(path, name, value, flags); }",
+            "setxattr",
+        ),
+        (
+            "fn f() { rustix::fs::lsetxattr(path, name, value, flags); }",
+            "lsetxattr",
+        ),
+        ("fn f() { libc::removexattr(path, name); }", "removexattr"),
+        ("fn f() { libc::lremovexattr(path, name); }", "lremovexattr"),
+        ("fn f() { xattr::set(path, name, value); }", "xattr::set"),
+        ("use xattr::set as give;", "xattr::set"),
+        (
+            "fn f() { assert!(xattr::set_deref(path, name, value)); }",
+            "xattr::set_deref",
+        ),
+        ("fn f() { xattr::remove(path, name); }", "xattr::remove"),
+        (
+            "fn f() { xattr::remove_deref(path, name); }",
+            "xattr::remove_deref",
+        ),
+    ] {
+        for place in ["commit/attributes", "commit", "status/server", "bin/pcap-slimd"] {
+            let expected = format!("{place}: {what} takes a name; use commit/attributes");
+            assert_finds(changes_of_attributes, place, text, &[&expected]);
+        }
+    }
+}
+
+#[test]
+fn a_change_of_attributes_by_descriptor_is_found_outside_its_file() {
+    for (text, what) in [
+        ("use nix::sys::stat::fchmod;", "fchmod"),
+        (
+            "fn f() { std::os::unix::fs::fchown(file, None, None); }",
+            "fchown",
+        ),
+        ("fn f() { nix::sys::stat::futimens(file, a, m); }", "futimens"),
+        (
+            "fn f() { file.set_times(std::fs::FileTimes::new()); }",
+            "FileTimes",
+        ),
+        ("fn f() { file.set_modified(time); }", "set_modified"),
+        ("fn f() { file.set_xattr(name, value); }", "set_xattr"),
+        (
+            "fn f() { xattr::FileExt::set_xattr(file, name, value); }",
+            "set_xattr",
+        ),
+        ("fn f() { file.remove_xattr(name); }", "remove_xattr"),
+        (
+            "fn f() { rustix::fs::fsetxattr(file, name, value, flags); }",
+            "fsetxattr",
+        ),
+        ("fn f() { libc::fremovexattr(file, name); }", "fremovexattr"),
+        (
+            "fn f() { rustix::fs::ioctl_setflags(file, flags); }",
+            "ioctl_setflags",
+        ),
+        ("ioctl_write_ptr!(set_flags, FS_IOC_SETFLAGS);", "FS_IOC_SETFLAGS"),
+        ("fn f() { g(libc::FS_IOC_FSSETXATTR); }", "FS_IOC_FSSETXATTR"),
+    ] {
+        for place in ["commit/disk", "commit", "status/server"] {
+            let expected = format!("{place}: {what} belongs in commit/attributes alone");
+            assert_finds(changes_of_attributes, place, text, &[&expected]);
+        }
+        assert_finds(changes_of_attributes, "commit/attributes", text, &[]);
+    }
+}
+
+#[test]
+fn a_change_of_the_umask_is_found_outside_its_file() {
+    let text = "fn f() { nix::sys::stat::umask(mode); }";
+    assert_finds(
+        changes_of_attributes,
+        "commit/disk",
+        text,
+        &["commit/disk: umask belongs in status/server alone"],
+    );
+    assert_finds(changes_of_attributes, "status/server", text, &[]);
+}
+
+#[test]
+fn what_reads_attributes_makes_a_file_or_tests_may_stand_anywhere() {
+    for (place, text) in [
+        (
+            "status/server",
+            "fn f() { OpenOptions::new().mode(0o644).open(path); }",
+        ),
+        (
+            "explain/page",
+            "fn f() { Builder::new().permissions(Permissions::from_mode(1)); }",
+        ),
+        (
+            "commit",
+            "fn f() { xattr::get(path, name); disk.set_times(file, times); disk.set_mode(file, 1); }",
+        ),
+        (
+            "commit",
+            "/// Not by chown.\nfn f() { g(\"cannot chown\"); } // chmod",
+        ),
+        (
+            "commit",
+            "#[cfg(test)] mod tests { fn f() { fs::set_permissions(path, mode); } }",
+        ),
+        ("daemon/tests", "fn f() { capture.set_modified(time); }"),
+    ] {
+        assert_finds(changes_of_attributes, place, text, &[]);
+    }
 }
 
 #[test]

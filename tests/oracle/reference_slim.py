@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """The reference policy as an independent oracle: slow, plain, and sharing no code with the program it judges.
 
-    reference_slim.py [--preserve] IN.pcap OUT.pcap     prints "packets truncated in_bytes out_bytes torn_bytes"
+    reference_slim.py [--preserve] IN.pcap OUT.pcap     prints "packets truncated in_bytes out_bytes torn_bytes zero_bytes"
     reference_slim.py [--preserve] --batch              the same for each line "IN<tab>OUT" on stdin, one line each;
-                                                        "refused" for a file that is no classic pcap
+                                                        "refused" for a file that is no classic pcap, or a damaged one
 
-Classic pcap, microseconds or nanoseconds, either byte order. Link types other than Ethernet are copied packet by packet.
-A torn last record is copied as it is.
+Classic pcap, microseconds or nanoseconds, either byte order, of the versions that libpcap reads (its sf-pcap.c): up to 2.2
+and in 543.0 the length on the wire comes before the captured one, in 2.3 the smaller one is the captured one. Link
+types other than Ethernet are copied packet by packet. A torn last record is copied as it is, and so are zeros behind the
+last record. A record that cannot be, or zeros that do not reach to the end, are damage.
 
 The policy, for each packet alone, of which everything is kept unless it gets to the last two lines:
 - behind Ethernet and any stack of 802.1Q tags (0x8100) stands IPv4, or IPv6 with any chain of hop-by-hop, routing,
@@ -29,10 +31,12 @@ SSH_PORT = 22
 UDP_PORTS = {443, 500, 4500}
 KEPT_RECORD_TYPES = {0x14, 0x15, 0x16, 0x18}
 ORDERS = {b"\xd4\xc3\xb2\xa1": "<", b"\x4d\x3c\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">"}
+NANOSECONDS = (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
+LONGEST_RECORD = 128 << 20
 
 
 class Refused(Exception):
-    """The file is no classic pcap."""
+    """The file is no classic pcap, or a damaged one."""
 
 
 def add16(b):
@@ -165,32 +169,64 @@ def rewrite(g, where):
     struct.pack_into("!H", g, at, checksum or (0xffff if protocol == 17 else 0))
 
 
+def is_swapped(version, first, second):
+    """Whether the length on the wire comes first, as libpcap decides it for each record."""
+    if version == (2, 4):
+        return False
+    if version == (2, 3):
+        return first > second
+    if version in ((2, 0), (2, 1), (2, 2), (543, 0)):
+        return True
+    raise Refused("a version that libpcap does not read")
+
+
+def begins_tail(data, o, captured, original, fraction):
+    """Whether the record at `o` is the torn last one; what neither is that nor whole is damage."""
+    if captured + 16 > LONGEST_RECORD:
+        raise Refused("a record longer than any")
+    if o + 16 + captured <= len(data):
+        return False
+    second = 10 ** (9 if data[:4] in NANOSECONDS else 6)
+    if captured > original or fraction >= second:
+        raise Refused("a record that ends behind the file and cannot be")
+    return True
+
+
 def slim_capture(data, preserve=False):
-    """-> (the slimmed capture, the verdict word of each packet, torn bytes)"""
+    """-> (the slimmed capture, the verdict word of each packet, torn bytes, zero bytes)"""
     order = ORDERS.get(data[:4])
     if not order or len(data) < 24:
         raise Refused("not a classic pcap file")
-    ethernet = struct.unpack_from(order + "I", data, 20)[0] & 0xffff == 1
+    version = struct.unpack_from(order + "HH", data, 4)
+    is_swapped(version, 0, 0)
+    linktype = struct.unpack_from(order + "I", data, 20)[0]
     out, verdicts, o = [data[:24]], [], 24
     while o + 16 <= len(data):
-        seconds, fraction, captured, original = struct.unpack_from(order + "IIII", data, o)
-        if o + 16 + captured > len(data):
+        if not any(data[o:o + 16]):
+            if any(data[o:]):
+                raise Refused("zeros in the middle")
+            return b"".join(out + [data[o:]]), verdicts, 0, len(data) - o
+        seconds, fraction, first, second = struct.unpack_from(order + "IIII", data, o)
+        swapped = is_swapped(version, first, second)
+        captured, original = (second, first) if swapped else (first, second)
+        if begins_tail(data, o, captured, original, fraction):
             break
         f = data[o + 16:o + 16 + captured]
-        g = slim_frame(f, preserve) if ethernet else f
-        out += [struct.pack(order + "IIII", seconds, fraction, len(g), original), g]
+        g = slim_frame(f, preserve) if linktype & 0xffff == 1 else f
+        lengths = (original, len(g)) if swapped else (len(g), original)
+        out += [struct.pack(order + "IIII", seconds, fraction, *lengths), g]
         verdicts.append("kept" if g is f else "cut")
         o += 16 + captured
-    return b"".join(out + [data[o:]]), verdicts, len(data) - o
+    return b"".join(out + [data[o:]]), verdicts, len(data) - o, 0
 
 
 def slim_file(source, target, preserve):
     with open(source, "rb") as file:
         data = file.read()
-    out, verdicts, torn = slim_capture(data, preserve)
+    out, verdicts, torn, zeros = slim_capture(data, preserve)
     with open(target, "wb") as file:
         file.write(out)
-    return f"{len(verdicts)} {verdicts.count('cut')} {len(data)} {len(out)} {torn}"
+    return f"{len(verdicts)} {verdicts.count('cut')} {len(data)} {len(out)} {torn} {zeros}"
 
 
 def batch(preserve):

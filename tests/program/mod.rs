@@ -6,6 +6,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -46,7 +48,15 @@ pub(crate) fn slim(capture: &Path, lengths: &str, more: &[&str]) -> Result<Run, 
     if !more.contains(&"--policy") {
         command.args(["--policy", "reference"]);
     }
-    let output = command.output().map_err(|error| error.to_string())?;
+    let mut output = command.output().map_err(|error| error.to_string())?;
+    // A process that another test has just started may still have the copy of the capture open for writing.
+    for _ in 0..20 {
+        if !String::from_utf8_lossy(&output.stdout).contains("\"skipped_busy\"") {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+        output = command.output().map_err(|error| error.to_string())?;
+    }
     let log = String::from_utf8_lossy(&output.stderr);
     let is_slimmed = match output.status.code() {
         Some(0) => true,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use pcap_slim::capture::span::PacketReader;
 use pcap_slim::capture::{self, Reader};
+use pcap_slim::commit::root::Root;
 use pcap_slim::digest::Algorithm;
 use pcap_slim::job::{
     HardLinks, IoMode, Judging, MAX_EXPANSION_RATIO, Options, Order, Secrets, Staging, Verify,
@@ -114,6 +115,10 @@ pub(crate) fn options() -> Options {
         min_free: 0,
         check_only: false,
         check_threads: 1,
+        unguarded: pcap_slim::job::Unguarded::default(),
+        linger: std::time::Duration::from_millis(1),
+        unguarded_linger: std::time::Duration::from_millis(1),
+        changed: pcap_slim::job::Changed::default(),
         retry_failed: false,
     }
 }
@@ -121,7 +126,7 @@ pub(crate) fn options() -> Options {
 /// An order to slim `name` in `directory`.
 pub(crate) fn order(directory: &Path, name: &str, options: Options) -> Order {
     Order {
-        root: directory.to_owned(),
+        root: Arc::new(Root::new(directory)),
         relative: name.into(),
         options: Arc::new(options),
         progress: Arc::default(),
@@ -142,12 +147,18 @@ pub(crate) fn age_staging(directory: &Path, seconds: u64) {
     }
 }
 
-/// The names in a directory that end in `.tmp`, its marker directory included.
+/// What a run should not leave: names in a directory and its marker directory that end in `.tmp` or `.conflict`, and all
+/// that is in the private directory.
 pub(crate) fn staging_files(directory: &Path) -> Vec<std::path::PathBuf> {
-    [directory.to_owned(), directory.join(".slim_markers")]
+    let markers = directory.join(".slim_markers");
+    let private = markers.join("private");
+    [directory.to_owned(), markers, private.clone()]
         .iter()
         .flat_map(|place| std::fs::read_dir(place).into_iter().flatten())
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
+        .filter(|path| {
+            let is_staging = |extension| extension == "tmp" || extension == "conflict";
+            path.extension().is_some_and(is_staging) || path.starts_with(&private) && *path != private
+        })
         .collect()
 }

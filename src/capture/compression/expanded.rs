@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
+use super::super::SPAN;
 use super::feed::{self, Feed};
 use super::{Bytes, Compression, Error, ReadError};
 
@@ -35,7 +36,8 @@ pub struct Expanded<'a> {
     /// How much of the file was read.
     taken: Rc<Cell<u64>>,
     limit: Limit,
-    /// As long as it was ever needed; its first `held` bytes are those from `begin` on.
+    /// As long as it was ever needed; its first `held` bytes are those from `begin` on. It is longer than any window, so
+    /// that bytes are moved to its beginning once for many short windows.
     buffer: Vec<u8>,
     held: usize,
     begin: u64,
@@ -83,17 +85,24 @@ impl<'a> Expanded<'a> {
         self.taken.get()
     }
 
-    /// Forgets what stands before `position`, and reads on until there are `want` bytes from there.
+    /// Reads on until there are `want` bytes from `position` on. What stands before it is forgotten where room is
+    /// needed.
     fn fill(&mut self, position: u64, want: usize) -> Result<(), ReadError> {
         let done = usize::try_from(position.saturating_sub(self.begin))
             .unwrap_or(usize::MAX)
             .min(self.held);
-        self.buffer.copy_within(done..self.held, 0);
-        self.begin += done as u64;
-        self.held -= done;
-        self.buffer.resize(self.buffer.len().max(want), 0);
-        while !self.ended && self.held < want {
-            let room = self.buffer.get_mut(self.held..want).unwrap_or_default();
+        let mut end = done.saturating_add(want);
+        if end > self.buffer.len() {
+            self.buffer.copy_within(done..self.held, 0);
+            self.begin += done as u64;
+            self.held -= done;
+            end = want;
+            self.buffer
+                .resize(self.buffer.len().max(want.saturating_add(SPAN)), 0);
+        }
+        while !self.ended && self.held < end {
+            // As much as there is room for: decoders do not like short steps.
+            let room = self.buffer.get_mut(self.held..).unwrap_or_default();
             match self.decoder.read(room) {
                 Ok(0) => self.ended = true,
                 Ok(length) => self.held += length,

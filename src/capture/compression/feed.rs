@@ -28,6 +28,11 @@ impl<B> Feed<B> {
             met_end: false,
         }
     }
+
+    /// Whether anything was read of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.taken.get() > 0
+    }
 }
 
 impl<B: Bytes> BufRead for Feed<B> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::super::order::Order;
 use super::super::span::{Layout as SpanLayout, Record};
+use super::super::tail::ZEROS;
 use super::super::{MAX_RECORD, Packet};
 use super::interface::Interface;
 use super::{HEADER, TRAILER, kind, option, padded};
@@ -25,6 +26,13 @@ const WIRE: Range<usize> = 24..28;
 const SIMPLE_FRAME: usize = HEADER + 4;
 /// Where its length on the wire stands.
 const SIMPLE_WIRE: Range<usize> = 8..12;
+
+/// How long the type of a block is.
+const KIND: usize = 4;
+/// What may be wrong with a block.
+const IMPOSSIBLE_LENGTH: &str = "a block of impossible length";
+const TWO_LENGTHS: &str = "a block that gives two lengths";
+const NO_PACKET: &str = "a packet that its block does not hold, or of no interface";
 
 /// How the blocks of a section lie, and what its interfaces are.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +57,9 @@ pub(super) enum Measured {
     },
     /// It breaks a rule.
     Malformed(&'static str),
+    /// It breaks a rule, but may be one of which only the first bytes, so many, were written, and zeros in place of the
+    /// others.
+    Unwritten(usize, &'static str),
 }
 
 impl<'i> Layout<'i> {
@@ -71,16 +82,22 @@ impl<'i> Layout<'i> {
             return Measured::Short(HEADER);
         };
         if length < HEADER + TRAILER || !length.is_multiple_of(4) {
-            return Measured::Malformed("a block of impossible length");
+            return match (kind, length) {
+                (0, 0) => Measured::Unwritten(0, ZEROS),
+                (_, 0) => Measured::Unwritten(KIND, IMPOSSIBLE_LENGTH),
+                _ => Measured::Malformed(IMPOSSIBLE_LENGTH),
+            };
         }
         let Some(block) = bytes.get(..length) else {
             return Measured::Short(length);
         };
-        if self.u32(block, length - TRAILER) != self.u32(block, 4) {
-            return Measured::Malformed("a block that gives two lengths");
+        match self.u32(block, length - TRAILER) {
+            Some(again) if again as usize == length => {}
+            Some(0) => return Measured::Unwritten(length - TRAILER, TWO_LENGTHS),
+            _ => return Measured::Malformed(TWO_LENGTHS),
         }
         if is_packet(kind) && self.frame(kind, block).is_none() {
-            return Measured::Malformed("a packet that its block does not hold, or of no interface");
+            return Measured::Malformed(NO_PACKET);
         }
         Measured::Whole { kind, length }
     }
@@ -94,14 +111,52 @@ impl<'i> Layout<'i> {
                 let (kind, _) = self.kind_and_length(bytes)?;
                 (is_packet(kind) && length <= MAX_RECORD).then_some(length)
             }
-            Measured::Malformed(_) => None,
+            Measured::Malformed(_) | Measured::Unwritten(..) => None,
         }
+    }
+
+    /// Whether a block that ends behind the capture may be a whole one that was not written to its end, given how it
+    /// begins: `bytes` are what there is of it.
+    ///
+    /// # Errors
+    /// What is wrong with it otherwise.
+    pub(super) fn may_be_torn(self, bytes: &[u8]) -> Result<(), &'static str> {
+        let Some((kind, length)) = self.kind_and_length(bytes).filter(|&(kind, _)| is_packet(kind)) else {
+            return Ok(());
+        };
+        let fields = if kind == kind::SIMPLE { SIMPLE_FRAME } else { FRAME };
+        let Some(head) = bytes.get(..fields) else {
+            return Ok(());
+        };
+        // As if all of it were there; of the frame nothing is looked at.
+        let (_, frame) = self.frame_within(kind, head, length - TRAILER).ok_or(NO_PACKET)?;
+        let wire = if kind == kind::SIMPLE { SIMPLE_WIRE } else { WIRE };
+        let captured = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        if self.u32(head, wire.start).is_some_and(|wire| wire < captured) {
+            return Err(NO_PACKET);
+        }
+        let behind = frame.start + padded(frame.len());
+        let ends_at = |end: usize| {
+            self.u32(bytes, end)
+                .is_some_and(|length| length as usize == end + TRAILER)
+        };
+        let options = bytes.get(behind..).unwrap_or_default();
+        let ends = [behind, behind + option::length(self.order, options)];
+        if ends.into_iter().any(|end| end + TRAILER < length && ends_at(end)) {
+            return Err(TWO_LENGTHS);
+        }
+        Ok(())
     }
 
     /// The interface of a packet block, and where in it the frame lies.
     #[inline]
     fn frame(self, kind: u32, block: &[u8]) -> Option<(&'i Interface, Range<usize>)> {
-        let end = block.len() - TRAILER;
+        self.frame_within(kind, block, block.len() - TRAILER)
+    }
+
+    /// The same of a block whose frame and options end at `end`.
+    #[inline]
+    fn frame_within(self, kind: u32, block: &[u8], end: usize) -> Option<(&'i Interface, Range<usize>)> {
         let number = match kind {
             kind::ENHANCED => self.u32(block, HEADER)? as usize,
             kind::OBSOLETE => usize::from(self.order.u16(*block.get(HEADER..)?.first_chunk()?)),
@@ -156,6 +211,12 @@ impl SpanLayout for Layout<'_> {
             }),
             _ => None,
         }
+    }
+
+    #[inline]
+    fn length(self, records: &[u8]) -> Option<usize> {
+        let (_, length) = self.kind_and_length(records)?;
+        (length > 0).then_some(length)
     }
 
     #[inline]

@@ -15,6 +15,7 @@ use super::{HEADER, Layout, TRAILER, kind, section_order};
 #[must_use]
 pub fn last_timestamp(head: &[u8], end: &[u8]) -> Option<Duration> {
     let order = section_order(head)?;
+    let end = without_zeros(order, end);
     let mut last = None;
     let mut section = head;
     let mut rest = end;
@@ -37,6 +38,16 @@ pub fn last_timestamp(head: &[u8], end: &[u8]) -> Option<Duration> {
     };
     let timestamp = u64::from(order.u32([h0, h1, h2, h3])) << 32 | u64::from(order.u32([l0, l1, l2, l3]));
     interfaces(order, section).nth(number)?.time(timestamp)
+}
+
+/// `end` without the zeros behind its last block, if there are any.
+fn without_zeros(order: Order, end: &[u8]) -> &[u8] {
+    let written = end.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    // A block ends with its length, of which up to three bytes may be zero.
+    (written..written + TRAILER)
+        .filter_map(|length| end.get(..length))
+        .find(|bytes| split_last(order, bytes).is_some())
+        .unwrap_or(end)
 }
 
 /// What stands before the last block of `bytes`, and the block.

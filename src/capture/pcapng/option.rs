@@ -43,6 +43,16 @@ pub(super) fn entries(order: Order, bytes: &[u8]) -> impl Iterator<Item = Entry<
     })
 }
 
+/// How long the options at the beginning of `bytes` are, the end of them included if it is there.
+pub(super) fn length(order: Order, bytes: &[u8]) -> usize {
+    let walked: usize = entries(order, bytes).map(|entry| entry.bytes.len()).sum();
+    let end = bytes.get(walked..).and_then(|rest| rest.first_chunk());
+    match end {
+        Some(&[c0, c1, _, _]) if order.u16([c0, c1]) == END => walked + HEADER,
+        _ => walked,
+    }
+}
+
 /// The pieces of a packet block's options that stay true when its frame is cut: all but its hashes. What follows the
 /// last whole option, which should be the end of options alone, stays too.
 pub(super) fn without_hashes(order: Order, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
