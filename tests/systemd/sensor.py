@@ -142,9 +142,9 @@ def settle():
         restart()
 
 
-def watch_also(*names):
-    """Has these directories watched beside the live one, by a daemon that is allowed to write there."""
-    configure("also", "".join(f'[[watch]]\npath = "{CAPTURES / name}"\n' for name in names))
+def watch_also(*names, keys=""):
+    """Has these directories watched beside the live one, with these keys, by a daemon that is allowed to write there."""
+    configure("also", "".join(f'[[watch]]\npath = "{CAPTURES / name}"\n{keys}' for name in names))
     open_directories()
     restart()
 
@@ -224,8 +224,37 @@ def failed_marker(path):
 
 
 def staging(directory):
-    """What is being written in a directory of captures, wherever it is allowed to be."""
-    return [*directory.glob("*.tmp"), *directory.glob(".slim_markers/*.tmp")]
+    """What is being written for a directory of captures, mostly without a name: what is there for more than a moment, as
+    markers and what is tried in a place are not. Originals that linger are not among it."""
+    first = _written(directory)
+    if not first:
+        return []
+    time.sleep(0.3)
+    later = _written(directory)
+    return [path for path, target in first.items() if later.get(path) == target]
+
+
+def _written(directory):
+    """Files of the daemon that it writes for a directory of captures, and where they lead."""
+    places = ("*.tmp", ".slim_markers/*.tmp", ".slim_markers/private/staging.*")
+    found = {path: str(path) for place in places for path in directory.glob(place)}
+    for descriptor in Path(f"/proc/{pid()}/fd").glob("*"):
+        try:
+            target = os.readlink(descriptor)
+        except OSError:
+            continue  # closed meanwhile
+        # As the kernel calls a file without a name.
+        if f"{directory.name}/.slim_markers/private/#" in target:
+            found[descriptor] = target
+    return found
+
+
+def size_of(path):
+    """In bytes; 0 where it has gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def await_slimmed(path, data, seconds=20):

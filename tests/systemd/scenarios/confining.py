@@ -12,7 +12,7 @@ from sensor import CAPTURES, LIVE, OUTSIDE, UNIT, await_slimmed, conversation, e
 PROBE = "pcap-slimd-probe.service"
 
 ATTEMPTS = '''
-import ctypes, json, mmap, os, socket
+import ctypes, errno, fcntl, json, mmap, os, socket
 libc = ctypes.CDLL(None, use_errno=True)
 
 def write(directory):
@@ -35,8 +35,55 @@ def writable_code():
 def visible():
     open("/proc/@OTHER@/comm").close()
 
+def named(work):
+    """Something that is done with a file of its own, by its name."""
+    path = "@LIVE@/named-probe"
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    try:
+        work(path)
+    finally:
+        os.unlink(path)
+
+def replacing():
+    """What replacing a capture takes: a file without a name gets owner, mode, times and a name, and is exchanged."""
+    directory = os.open("@LIVE@", os.O_DIRECTORY)
+    fcntl.flock(directory, fcntl.LOCK_SH)
+    private = "@LIVE@/private-probe"
+    os.mkdir(private, 0o700)
+    try:
+        with open(private + "/original", "wb") as original:
+            os.fchown(original.fileno(), 1000, 1000)
+        reading = os.open(private + "/original", os.O_RDONLY)
+        fcntl.fcntl(reading, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        made = os.open(private, os.O_TMPFILE | os.O_RDWR, 0o600)
+        os.fchown(made, 1000, 1000)
+        os.fchmod(made, 0o640)
+        os.utime(made, ns=(1, 1))
+        try:
+            flags = fcntl.ioctl(made, 0x80086601, bytes(8))
+            fcntl.ioctl(made, 0x40086602, flags)
+        except OSError as error:
+            if error.errno != errno.ENOTTY:  # there are none on this file system
+                raise
+        call("statfs", private.encode(), ctypes.create_string_buffer(256))
+        call("linkat", -100, b"/proc/self/fd/%d" % made, -100, (private + "/slimmed").encode(), 0x400)
+        call("renameat2", -100, (private + "/slimmed").encode(), -100, (private + "/original").encode(), 2)
+        if os.stat(private + "/original").st_ino != os.fstat(made).st_ino:
+            raise OSError("it was not exchanged")
+    finally:
+        for name in os.listdir(private):
+            os.unlink(private + "/" + name)
+        os.rmdir(private)
+
 ATTEMPTS = {
     "write LIVE": lambda: write("@LIVE@"),
+    "replace a capture": replacing,
+    "change a mode by name": lambda: named(lambda path: call("chmod", path.encode(), 0o644)),
+    "change a mode by name below a descriptor": lambda: named(lambda path: call("fchmodat", -100, path.encode(), 0o644, 0)),
+    "change an owner by name": lambda: named(lambda path: call("chown", path.encode(), 1000, 1000)),
+    "change an owner by name below a descriptor": lambda: named(
+        lambda path: call("fchownat", -100, path.encode(), 1000, 1000, 0)),
+    "change an attribute by name": lambda: named(lambda path: call("setxattr", path.encode(), b"user.a", b"b", 1, 0)),
     "write CAPTURES": lambda: write("@CAPTURES@"),
     "write OUTSIDE": lambda: write("@OUTSIDE@"),
     "write /etc": lambda: write("/etc"),
@@ -79,7 +126,7 @@ for name, attempt in ATTEMPTS.items():
 print("PROBED " + json.dumps(said))
 '''
 
-MUST_WORK = {"write LIVE"}
+MUST_WORK = {"write LIVE", "replace a capture"}
 
 
 def _probe():
