@@ -442,6 +442,10 @@ impl Source<'_> {
         match &mut self.store {
             Store::Mapped(mapping) => {
                 let at = usize::try_from(position).unwrap_or(usize::MAX);
+                if mapping.len() < at.saturating_add(length) {
+                    // It was truncated before its lease was taken.
+                    return Err(ReadError::Shrunk { position });
+                }
                 if self.is_paced {
                     // Else each page would be read by itself.
                     let _ = mapping.advise_range(Advice::WillNeed, at, length);

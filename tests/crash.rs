@@ -31,6 +31,8 @@ use pcap_slim::trace::{Event, Reader};
 use support::{age_staging, capture_of, options, order, slim_bytes, staging_files, tcp_frame, tls_capture};
 
 const NAME: &str = "a.pcap";
+/// What the private name of a marker begins with.
+const MARKER: &[u8] = b"m-";
 
 /// What happens at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,7 +156,7 @@ impl Disk for FaultyDisk {
         let (from_name, to_name) = (from.1.as_encoded_bytes(), to.1.as_encoded_bytes());
         let what = if to_name.ends_with(b".slimtrace") {
             "rename_trace"
-        } else if from_name.ends_with(b".marker.tmp") {
+        } else if from_name.starts_with(MARKER) {
             "rename_marker"
         } else {
             "rename"
@@ -328,6 +330,13 @@ impl Case {
         true
     }
 
+    /// How large the original was, by the marker.
+    fn known_size(directory: &Path) -> u64 {
+        let marker = fs::read(directory.join(".slim_markers").join(NAME)).unwrap();
+        let marker: Slimmed = serde_json::from_slice(&marker).unwrap();
+        marker.first().bytes_in
+    }
+
     /// Whether the capture has a trace, which is then whole and leads each packet to its place.
     fn has_trace(&self, directory: &Path, context: &str) -> bool {
         let Ok(trace) = fs::read(trace_of(directory)) else {
@@ -397,6 +406,11 @@ fn run(disk: &impl Disk, directory: &Path, options: Options) -> Outcome {
         &Budget::new(Limits::default()),
         &AtomicBool::new(false),
     )
+}
+
+fn is_marker(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(MARKER))
 }
 
 fn trace_of(directory: &Path) -> PathBuf {
@@ -473,6 +487,8 @@ fn a_stop_at_any_operation_loses_nothing() {
                 "{context}: slimmed, and no trace"
             );
             met.case.recovers(directory, met.options, context);
+            let known = Case::known_size(directory);
+            assert_eq!(known, met.case.original.len() as u64, "{context}");
         });
     }
 }
@@ -528,7 +544,8 @@ fn a_power_loss_at_any_operation_loses_nothing() {
         // Contents that were not synced are zeros or missing after a power loss.
         let synced = operations.iter().filter(|&&o| o == "sync").count();
         for staged in staging_files(directory) {
-            if synced == 0 {
+            // The marker is synced first.
+            if synced < if is_marker(&staged) { 1 } else { 2 } {
                 let length = fs::metadata(&staged).unwrap().len();
                 fs::write(&staged, vec![0; usize::try_from(length).unwrap() / 2]).unwrap();
             }
@@ -548,7 +565,8 @@ fn a_power_loss_at_any_operation_loses_nothing() {
             && !is_durable(rename)
         {
             let private = markers.join("private");
-            let held = fs::read_dir(&private).unwrap().next().unwrap().unwrap().path();
+            let mut held = fs::read_dir(&private).unwrap().map(|entry| entry.unwrap().path());
+            let held = held.find(|path| !is_marker(path)).unwrap();
             RealDisk
                 .exchange(
                     (&Directory::open(&private).unwrap(), held.file_name().unwrap()),
@@ -560,6 +578,8 @@ fn a_power_loss_at_any_operation_loses_nothing() {
         met.case.is_slimmed(directory, context);
         met.case.has_trace(directory, context);
         met.case.recovers(directory, met.options, context);
+        let known = Case::known_size(directory);
+        assert_eq!(known, met.case.original.len() as u64, "{context}");
     });
 }
 

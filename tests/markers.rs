@@ -372,11 +372,18 @@ fn a_marker_is_never_written_in_place() {
     std::os::unix::fs::symlink(&elsewhere, place.directory().join(".slim_markers/b.pcap")).unwrap();
     let directory = Directory::open(place.directory()).unwrap();
     let markers = marker::Markers::open(&RealDisk, &directory, None).unwrap();
-    let prepared = markers.prepare(&serde_json::from_slice(&text).unwrap()).unwrap();
+    let marker = serde_json::from_slice(&text).unwrap();
+    let identity = directory.identity(NAME.as_ref()).unwrap();
+    let prepare = || {
+        markers
+            .prepare(NAME.as_ref(), &marker, (&identity, &identity))
+            .unwrap()
+    };
+    let prepared = prepare();
     assert!(!place.marker().exists(), "a prepared marker counts for nothing");
     prepared.publish("b.pcap".as_ref()).unwrap();
     assert_eq!(fs::read_to_string(elsewhere).unwrap(), "mine");
-    drop(markers.prepare(&serde_json::from_slice(&text).unwrap()).unwrap());
+    drop(prepare());
     assert!(support::staging_files(place.directory()).is_empty());
 }
 

@@ -55,6 +55,8 @@ pub(super) fn exchange<'d, D: Disk>(
     );
     let linked = match disk.exchange(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => return Err(Error::Elsewhere),
+        // Somebody has removed the capture.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Changed),
         Err(error) if lacks(&error) => Some(link_and_rename(disk, &original, &exchange, from, to)?),
         exchanged => {
             exchanged.map_err(failed("exchange the slimmed file and the capture"))?;

@@ -127,14 +127,6 @@ impl<D: Disk> Lingering<'_, D> {
         std::mem::replace(&mut self.standing, Standing::Replaced)
     }
 
-    /// What the slimmed file is now.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn slimmed(&self) -> io::Result<Identity> {
-        Identity::of(&self.slimmed.file)
-    }
-
     /// Bytes that are allocated to the slimmed file on the device.
     ///
     /// # Errors

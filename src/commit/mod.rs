@@ -12,6 +12,7 @@
 //! | 2 | it takes a read lease while it reads (`input`); a capture that cannot be guarded is refused unless that is accepted | nothing happened |
 //! | 3 | [`stage`] creates the slimmed file in the private directory without a name (`O_TMPFILE`), or under a name of its own where there is no such thing | nothing, or a file that [`recover`] removes; so for the trace |
 //! | 4 | [`Staging::append`] has each piece held against the original, writes it and reads it back; pages of zeros become holes; [`Staging::finish`] gives [`Verified`] only if all of it was read back and nothing else is there; then the trace is ended and finished too | the same |
+//! | | the marker is written and synced ([`marker::Markers::prepare`]), under a private name that tells both files | the same, and a marker that recovery removes |
 //! | 5 | [`Verified::commit`] sets owner, mode, extended attributes, flags and times, and syncs the file | the same |
 //! | 6 | it looks at the slimmed file: size and time as they were set, and no more allocated than the original; then the trace gets the capture's owner and mode, is synced, takes its name and its directory is synced | the same, and perhaps a whole trace |
 //! | 7 | the slimmed file gets a name in the private directory that tells both files by their inodes, and is opened anew for reading only | a synced slimmed file, which recovery removes |
@@ -19,7 +20,7 @@
 //! | 9 | **the two names are exchanged** (`RENAME_EXCHANGE`, the private name first, so that watchers of the directory see a file moved in); then each must lead to the other file, or they are exchanged back | either order; both files whole |
 //! | 10 | both directories are synced | the same |
 //! | 11 | **is the lease on the original whole?** A program that had resolved the name just before step 9 waits in open(2). If so the names are exchanged back and it goes on in its file; where both files have writers the original is kept as `NAME.conflict` | recovery finds the original in the private directory: changed, it is kept as `NAME.conflict`; unchanged, it is removed |
-//! | 12 | a trace of the capture before is removed where there is no new one ([`forget_trace`]), and [`marker::Markers::write`] marks the capture | the original is in the private directory, which recovery removes; unmarked, slimming again changes nothing and marks |
+//! | 12 | a trace of the capture before is removed where there is no new one ([`forget_trace`]), and the marker takes its own name ([`marker::Prepared::publish`]) | the original and perhaps the marker are in the private directory: recovery removes the one and brings the other to its name |
 //! | 13 | the original stays in the private directory for a while ([`linger`]), with step 11's question asked whenever a lease is broken and once more at the end; then it is removed | the same |
 //!
 //! Where there is no `RENAME_EXCHANGE`, step 9 links the original into the private directory and renames the slimmed file

@@ -115,6 +115,20 @@ impl Private {
         &self.directory
     }
 
+    /// Creates a file under this name. One that has it is left over: an exchange is between two inodes that are there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn create_as<D: Disk>(&self, disk: &D, name: &OsStr) -> io::Result<File> {
+        match disk.create(&self.directory, name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(&self.directory, name)?;
+                disk.create(&self.directory, name)
+            }
+            created => created,
+        }
+    }
+
     /// Creates a file under a name of its own.
     ///
     /// # Errors
@@ -164,6 +178,8 @@ pub(super) enum Held {
     Staging,
     /// A slimmed file or an original, whichever inode it has.
     Exchange(Exchange),
+    /// The marker of the slimmed file, for when that has the name of the capture.
+    Marker(Exchange),
 }
 
 /// Two files that take each other's place: what tells them apart, and whose place it is. All of it is in the name that one
@@ -193,9 +209,8 @@ impl Exchange {
         }
     }
 
-    /// `INODE-SIZE-MTIME-INODE-NAME`, the figures in hexadecimal. `linked` is put before it for the original where it has
-    /// a name beside the slimmed file's.
-    pub(super) fn name(&self, linked: &str) -> OsString {
+    /// `INODE-SIZE-MTIME-INODE-NAME`, the figures in hexadecimal, after `prefix`: [`LINKED`], [`MARKER`] or nothing.
+    pub(super) fn name(&self, prefix: &str) -> OsString {
         let Self {
             original,
             size,
@@ -203,14 +218,12 @@ impl Exchange {
             slimmed,
             capture,
         } = self;
-        let figures = format!("{linked}{original:x}-{size:x}-{modified:x}-{slimmed:x}-");
+        let figures = format!("{prefix}{original:x}-{size:x}-{modified:x}-{slimmed:x}-");
         let fits = capture.as_bytes().iter().take(LONGEST - figures.len());
         OsString::from_vec(figures.bytes().chain(fits.copied()).collect())
     }
 
-    fn parse(name: &OsStr) -> Option<Self> {
-        let name = name.as_bytes();
-        let name = name.strip_prefix(LINKED.as_bytes()).unwrap_or(name);
+    fn parse(name: &[u8]) -> Option<Self> {
         let mut parts = name.splitn(5, |&byte| byte == b'-');
         let mut figure = || u64::from_str_radix(std::str::from_utf8(parts.next()?).ok()?, 16).ok();
         let (original, size) = (figure()?, figure()?);
@@ -240,6 +253,8 @@ impl Exchange {
 
 /// What the name of an original begins with that has a name beside the slimmed file's.
 pub(super) const LINKED: &str = "o-";
+/// What the name of a marker begins with that waits for its capture.
+pub(super) const MARKER: &str = "m-";
 
 /// Nanoseconds in 64 bits reach from 1677 to 2262.
 fn clamped(nanoseconds: i128) -> i64 {
@@ -249,9 +264,14 @@ fn clamped(nanoseconds: i128) -> i64 {
 impl Held {
     /// What `name` says; `None` where no file of ours has such a name.
     pub(super) fn parse(name: &OsStr) -> Option<Self> {
-        if name.as_bytes().starts_with(STAGING.as_bytes()) {
+        let name = name.as_bytes();
+        if name.starts_with(STAGING.as_bytes()) {
             return Some(Self::Staging);
         }
+        if let Some(name) = name.strip_prefix(MARKER.as_bytes()) {
+            return Exchange::parse(name).map(Self::Marker);
+        }
+        let name = name.strip_prefix(LINKED.as_bytes()).unwrap_or(name);
         Exchange::parse(name).map(Self::Exchange)
     }
 }
@@ -275,12 +295,14 @@ mod tests {
     fn a_private_name_tells_the_two_files_apart_however_long_the_name_of_the_capture_is() {
         let slimmed = identity(u64::MAX, 9, 0);
         for capture in [OsStr::new("a-b.pcap"), OsStr::from_bytes(&[b'-'; 255])] {
-            for (linked, modified) in [("", 5), (LINKED, -5), ("", i128::from(i64::MAX) + 1)] {
+            for (prefix, modified) in [("", 5), (LINKED, -5), (MARKER, i128::from(i64::MAX) + 1)] {
                 let original = identity(0xabc, u64::MAX, modified);
-                let name = Exchange::new(&original, &slimmed, capture).name(linked);
+                let name = Exchange::new(&original, &slimmed, capture).name(prefix);
                 assert!(name.len() <= LONGEST);
-                let Some(Held::Exchange(exchange)) = Held::parse(&name) else {
-                    panic!("{name:?}")
+                let exchange = match Held::parse(&name) {
+                    Some(Held::Exchange(exchange)) if prefix != MARKER => exchange,
+                    Some(Held::Marker(exchange)) if prefix == MARKER => exchange,
+                    other => panic!("{name:?}: {other:?}"),
                 };
                 assert!(capture.as_bytes().starts_with(exchange.capture.as_bytes()));
                 assert!(exchange.is_original(&original) && !exchange.is_slimmed(&original));
@@ -289,7 +311,7 @@ mod tests {
             }
         }
         assert_eq!(Held::parse(&staging_name()), Some(Held::Staging));
-        for other in ["", "a.pcap", "1-2-3-4", "1-2-3-x-a", "o-1-2-3"] {
+        for other in ["", "a.pcap", "1-2-3-4", "1-2-3-x-a", "o-1-2-3", "m-o-1-2-3-4-a"] {
             assert_eq!(Held::parse(OsStr::new(other)), None);
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! In the private directory nothing can be anybody else's, and its lock says whether a process is at work there. What was
 //! being written is removed, and so is an original that was replaced, unless it was written to: then it is kept as
-//! `NAME.conflict`. A slimmed capture without its marker needs nothing: slimming it again changes nothing and marks it.
+//! `NAME.conflict`. A marker that waits for its capture gets its name where that is slimmed, since it says what the original
+//! was; otherwise it is removed. A slimmed capture without any is slimmed again, which changes nothing and marks it.
 //! Versions before 0.2 left `NAME.tmp` in the marker directory, which is ours, or beside the capture, which may be another
 //! tool's: there it must be old, and must not be a capture of its own. Markers and traces whose captures are gone go too.
 
@@ -86,11 +87,15 @@ fn private(captures: &Directory, markers: &Directory, recovered: &mut Recovered)
             return Ok(());
         }
     };
-    for name in private.directory().names()? {
+    let mut names = private.directory().names()?;
+    // What a marker waits for may have to get its name first.
+    names.sort_by_key(|name| matches!(Held::parse(name), Some(Held::Marker(_))));
+    for name in names {
         let path = private.directory().path().join(&name);
-        match resolve(captures, &private, &name) {
+        match resolve(captures, markers, &private, &name) {
             Ok(Some(Resolved::Removed)) => recovered.removed.push(path),
             Ok(Some(Resolved::Kept(kept))) => recovered.kept.push(kept),
+            Ok(Some(Resolved::Marked)) => {}
             Ok(None) => recovered
                 .left
                 .push((path, "not a file of this program".to_owned())),
@@ -103,10 +108,16 @@ fn private(captures: &Directory, markers: &Directory, recovered: &mut Recovered)
 enum Resolved {
     Removed,
     Kept(PathBuf),
+    Marked,
 }
 
 /// Takes up one file of the private directory; `None` where it is none of ours.
-fn resolve(captures: &Directory, private: &Private, name: &OsStr) -> io::Result<Option<Resolved>> {
+fn resolve(
+    captures: &Directory,
+    markers: &Directory,
+    private: &Private,
+    name: &OsStr,
+) -> io::Result<Option<Resolved>> {
     let identity = private.directory().identity(name)?;
     let exchange = match Held::parse(name) {
         None => return Ok(None),
@@ -115,10 +126,22 @@ fn resolve(captures: &Directory, private: &Private, name: &OsStr) -> io::Result<
             RealDisk.remove(private.directory(), name)?;
             return Ok(Some(Resolved::Removed));
         }
+        Some(Held::Marker(exchange)) => {
+            let slimmed = name_of(captures, &exchange, |there| exchange.is_slimmed(there))?;
+            return Ok(Some(if let Some(capture) = slimmed {
+                marker::publish_left(markers, (private.directory(), name), &capture)?;
+                Resolved::Marked
+            } else {
+                RealDisk.remove(private.directory(), name)?;
+                Resolved::Removed
+            }));
+        }
         Some(Held::Exchange(exchange)) => exchange,
     };
     let is_unchanged = exchange.is_original(&identity) || exchange.is_slimmed(&identity);
-    let capture = name_of(captures, &exchange)?;
+    let capture = name_of(captures, &exchange, |there| {
+        [exchange.original, exchange.slimmed].contains(&there.inode.1)
+    })?;
     if is_unchanged && capture.is_some() {
         RealDisk.remove(private.directory(), name)?;
         return Ok(Some(Resolved::Removed));
@@ -140,18 +163,18 @@ fn resolve(captures: &Directory, private: &Private, name: &OsStr) -> io::Result<
     Ok(Some(Resolved::Kept(kept)))
 }
 
-/// The name that one of the two files of an exchange has beside the captures.
-fn name_of(captures: &Directory, exchange: &Exchange) -> io::Result<Option<OsString>> {
-    let is_either = |name: &OsStr| {
-        captures
-            .identity(name)
-            .is_ok_and(|there| [exchange.original, exchange.slimmed].contains(&there.inode.1))
-    };
-    if is_either(&exchange.capture) {
+/// The name beside the captures of the file of an exchange that `is_it` knows.
+fn name_of(
+    captures: &Directory,
+    exchange: &Exchange,
+    is_it: impl Fn(&Identity) -> bool,
+) -> io::Result<Option<OsString>> {
+    let has_it = |name: &OsStr| captures.identity(name).is_ok_and(|there| is_it(&there));
+    if has_it(&exchange.capture) {
         return Ok(Some(exchange.capture.clone()));
     }
     // Its name did not fit, or somebody has renamed it.
-    Ok(captures.names()?.into_iter().find(|name| is_either(name)))
+    Ok(captures.names()?.into_iter().find(|name| has_it(name)))
 }
 
 /// Removes the name beside a capture that a staging file has too.

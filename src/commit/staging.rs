@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::directory::{Directory, Identity};
 use super::disk::Disk;
 use super::linger::lacks;
+use super::marker::born;
 use super::private::{Private, staging_name};
 use super::{Error, failed, recover};
 use crate::capture::{Bytes, ReadError};
@@ -401,5 +402,23 @@ impl<D: Disk> Verified<Staging<'_, D>> {
     #[must_use]
     pub fn digest(&mut self) -> Option<String> {
         self.0.digester.take().map(Digester::finish)
+    }
+
+    /// What it will be once it has the times of `original`.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] where it cannot be looked at.
+    pub fn in_place_of(&self, original: &Identity) -> Result<Identity, Error> {
+        let now = Identity::of(&self.0.file).map_err(failed("look at the staging file"))?;
+        Ok(Identity {
+            modified: original.modified,
+            ..now
+        })
+    }
+
+    /// When it was created, see [`born`].
+    #[must_use]
+    pub fn born(&self) -> Option<i128> {
+        born(&self.0.file)
     }
 }

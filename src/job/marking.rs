@@ -39,15 +39,9 @@ pub(super) fn refusal(state: &marker::State, options: &Options) -> Option<Skip> 
 }
 
 impl<D: Disk> Job<'_, '_, D> {
-    /// Marks a capture that is slimmed. Where that fails, the next run finds nothing to cut and marks it.
-    pub(super) fn mark(
-        &self,
-        markers: &Markers<'_, D>,
-        (directory, name): (&Directory, &OsStr),
-        identity: &Identity,
-        told: &mut Told,
-    ) {
-        let mut marker = marker::Slimmed {
+    /// What the marker of a slimmed capture says, which is `identity` and whose inode was created at `born_ns`.
+    pub(super) fn marker(&self, identity: &Identity, born_ns: Option<i128>, told: &Told) -> marker::Slimmed {
+        let marker = marker::Slimmed {
             version: marker::VERSION.to_owned(),
             policy: self.options.judging.policy.word().to_owned(),
             packets: told.figures.packets,
@@ -57,18 +51,28 @@ impl<D: Disk> Job<'_, '_, D> {
             modified_ns: identity.modified,
             digests: told.provenance.digests.clone(),
             inode: Some(identity.inode.1),
-            born_ns: marker::born_at(directory, name, identity),
+            born_ns,
             slimmed_ns: marker::now(),
             earlier: Vec::new(),
             left_out: 0,
         };
-        if let Some(earlier) = told.earlier.take() {
-            marker = marker.after(*earlier);
-            told.notes.push(Note::Again(marker.times()));
+        match &told.earlier {
+            Some(earlier) => marker.after((**earlier).clone()),
+            None => marker,
         }
-        if let Err(error) = markers.write(name, &marker) {
-            told.notes.push(Note::Unmarked(error.to_string()));
-        }
+    }
+
+    /// Marks a capture that stays as it is, since nothing in it is to be cut. Where that fails, the next run finds the
+    /// same.
+    pub(super) fn mark(
+        &self,
+        markers: &Markers<'_, D>,
+        (directory, name): (&Directory, &OsStr),
+        identity: &Identity,
+        told: &mut Told,
+    ) {
+        let marker = self.marker(identity, marker::born_at(directory, name, identity), told);
+        told.marked(markers.write(name, &marker));
     }
 
     /// Marks a capture that is given up, so that it is told once.
@@ -94,5 +98,17 @@ impl<D: Disk> Job<'_, '_, D> {
             Err(error) => Some(with_causes(&error)),
         };
         told.notes.extend(why.map(Note::Unmarked));
+    }
+}
+
+impl Told {
+    /// Takes down how it went to mark the capture.
+    pub(super) fn marked(&mut self, done: io::Result<()>) {
+        if let Some(earlier) = self.earlier.take() {
+            self.notes.push(Note::Again(earlier.times() + 1));
+        }
+        if let Err(error) = done {
+            self.notes.push(Note::Unmarked(error.to_string()));
+        }
     }
 }

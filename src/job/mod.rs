@@ -421,6 +421,9 @@ impl<'d, D: Disk> Job<'_, 'd, D> {
                 self.options.unguarded_linger
             },
         };
+        let slimmed = verified.in_place_of(&identity)?;
+        let marker = self.marker(&slimmed, verified.born(), told);
+        let prepared = markers.prepare(place.name, &marker, (&identity, &slimmed));
         let lingering = match verified.commit(original, trace) {
             Err(commit::Error::Larger { .. }) => {
                 // The capture takes less of the device as it is.
@@ -439,10 +442,9 @@ impl<'d, D: Disk> Job<'_, 'd, D> {
                 let _ = commit::forget_trace(self.disk, markers.directory(), place.name);
             }
             told.figures.disk_out = lingering.allocated().unwrap_or_default();
-            match lingering.slimmed() {
-                Ok(slimmed) => self.mark(&markers, (place.directory, place.name), &slimmed, told),
-                Err(error) => told.notes.push(Note::Unmarked(error.to_string())),
-            }
+            told.marked(prepared.and_then(|marker| marker.publish(place.name)));
+        } else {
+            drop(prepared);
         }
         Ok(Some(Waits {
             lingering,

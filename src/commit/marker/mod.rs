@@ -10,6 +10,7 @@ mod same;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::disk::{Directory, Disk, Identity, RealDisk, read_head};
-use super::private::Private;
+use super::private::{Exchange, MARKER, Private};
 use super::{Error, STAGING_SUFFIX, TRACE_SUFFIX, failed};
 use crate::digest::Digests;
 use crate::trace::format::MAGIC;
@@ -387,16 +388,24 @@ impl<'a, D: Disk> Markers<'a, D> {
     /// # Errors
     /// When the disk refuses; the capture is slimmed all the same.
     pub fn write(&self, name: &OsStr, marker: &Slimmed) -> io::Result<()> {
-        self.prepare(marker)?.publish(name)
+        self.prepare_line(&marker.line()?)?.publish(name)
     }
 
-    /// Writes a marker and brings it to the device, but not to its name yet: before the capture is replaced, so that a
-    /// crash after that cannot lose what the original was.
+    /// Writes the marker of the capture `name` before that is replaced, and brings it to the device, but not to its own
+    /// name yet. A crash after the exchange then cannot lose what the original was: its private name tells recovery both
+    /// files, `original` and `slimmed` as it will be.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn prepare(&self, marker: &Slimmed) -> io::Result<Prepared<'_, 'a, D>> {
-        self.prepare_line(&marker.line()?)
+    pub fn prepare(
+        &self,
+        name: &OsStr,
+        marker: &Slimmed,
+        (original, slimmed): (&Identity, &Identity),
+    ) -> io::Result<Prepared<'_, 'a, D>> {
+        let private = Exchange::new(original, slimmed, name).name(MARKER);
+        let file = self.private.create_as(self.disk, &private)?;
+        self.prepare_in(&file, private, &marker.line()?)
     }
 
     /// Marks the capture `name` as one that can never be slimmed.
@@ -414,17 +423,22 @@ impl<'a, D: Disk> Markers<'a, D> {
     /// failure would leave it empty or torn.
     fn prepare_line(&self, line: &[u8]) -> io::Result<Prepared<'_, 'a, D>> {
         let (file, name) = self.private.create(self.disk)?;
+        self.prepare_in(&file, name, line)
+    }
+
+    /// The same, in a file that was just created in the private directory.
+    fn prepare_in(&self, file: &File, name: OsString, line: &[u8]) -> io::Result<Prepared<'_, 'a, D>> {
         let prepared = Prepared {
             markers: self,
             name,
             renamed: false,
         };
-        self.disk.write(&file, line, 0)?;
+        self.disk.write(file, line, 0)?;
         if let Some(owner) = self.owner {
-            self.disk.set_owner(&file, owner)?;
+            self.disk.set_owner(file, owner)?;
         }
-        self.disk.set_mode(&file, 0o644)?;
-        self.disk.sync(&file)?;
+        self.disk.set_mode(file, 0o644)?;
+        self.disk.sync(file)?;
         Ok(prepared)
     }
 }
@@ -445,18 +459,7 @@ impl<D: Disk> Prepared<'_, '_, D> {
     pub fn publish(self, name: &OsStr) -> io::Result<()> {
         let Markers { disk, directory, .. } = self.markers;
         self.rename(name)?;
-        match disk.remove(directory, &failed_name(name)) {
-            // Nothing has a name that is too long for its directory.
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
-                ) =>
-            {
-                Err(error)
-            }
-            _ => disk.sync_directory(directory),
-        }
+        forget_failed(*disk, directory, name)
     }
 
     fn rename(mut self, name: &OsStr) -> io::Result<()> {
@@ -466,6 +469,32 @@ impl<D: Disk> Prepared<'_, '_, D> {
         self.renamed = true;
         Ok(())
     }
+}
+
+/// Takes the failed marker of the capture `name` away, which has another marker now, and brings that to the device.
+fn forget_failed(disk: &impl Disk, markers: &Directory, name: &OsStr) -> io::Result<()> {
+    match disk.remove(markers, &failed_name(name)) {
+        // Nothing has a name that is too long for its directory.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+            ) =>
+        {
+            Err(error)
+        }
+        _ => disk.sync_directory(markers),
+    }
+}
+
+/// Publishes a marker for recovery that waited as `waits` in the private directory when a crash came.
+pub(super) fn publish_left(
+    markers: &Directory,
+    (private, waits): (&Directory, &OsStr),
+    name: &OsStr,
+) -> io::Result<()> {
+    RealDisk.rename((private, waits), (markers, name))?;
+    forget_failed(&RealDisk, markers, name)
 }
 
 impl<D: Disk> Drop for Prepared<'_, '_, D> {
