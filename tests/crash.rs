@@ -379,13 +379,10 @@ impl Case {
         );
         let is_slimmed = self.is_slimmed(directory, context);
         self.has_trace(directory, context);
-        assert!(
-            is_slimmed || !Self::has_marker(directory, context),
-            "{context}: marked and not slimmed"
-        );
         let again = run(&RealDisk, directory, options.clone());
+        // A marker may outlive an exchange that the device had not kept. It does not count for the original.
         assert!(
-            matches!(again.status, Status::Slimmed | Status::Skipped(Skip::Marked)),
+            again.status == Status::Slimmed || (is_slimmed && again.status == Status::Skipped(Skip::Marked)),
             "{context}: {again:?}"
         );
         assert!(

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::directory::{Directory, Identity};
 use super::disk::Disk;
 use super::linger::{Lingering, Side, Standing, Watched, lacks};
+use super::marker::Prepared;
 use super::private::{Exchange, LINKED};
 use super::{Error, Original, Staging, failed};
 use crate::lease::{Lease, Refused};
@@ -22,11 +23,12 @@ use crate::lease::{Lease, Refused};
 const MOST_TRIES: u32 = 100;
 const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 
-/// Steps 7 to 10: from a synced slimmed file to one that has the name of the capture.
+/// Steps 7 to 11: from a synced slimmed file to one that has the name of the capture, and its marker.
 pub(super) fn exchange<'d, D: Disk>(
     mut staging: Staging<'d, D>,
     dressed: &Identity,
     original: Original<'_>,
+    marker: Option<Prepared<'_, 'd, D>>,
 ) -> Result<Lingering<'d, D>, Error> {
     let (disk, private) = (staging.disk, Arc::clone(&staging.private));
     let exchange = Exchange::new(&original.identity, dressed, original.name);
@@ -82,11 +84,12 @@ pub(super) fn exchange<'d, D: Disk>(
         without_exchange: linked.is_some().then_some(held),
         private,
         standing: Standing::Replaced,
+        marked: Ok(()),
         since: Instant::now(),
         linger: original.linger,
         settled: false,
     };
-    lingering.confirm(&original.identity);
+    lingering.confirm(&original.identity, marker);
     Ok(lingering)
 }
 
@@ -137,10 +140,11 @@ fn link_and_rename<D: Disk>(
     Ok(name)
 }
 
-impl<D: Disk> Lingering<'_, D> {
-    /// Whether each name leads to the other file, on the device too; otherwise the capture is put back. Asks for a writer
-    /// that came in the meantime.
-    fn confirm(&mut self, before: &Identity) {
+impl<'d, D: Disk> Lingering<'d, D> {
+    /// Whether each name leads to the other file, on the device too; otherwise the capture is put back. Gives the capture its
+    /// marker before the directories are synced, so that one commit of a journal holds it all. Asks for a writer that came
+    /// in the meantime.
+    fn confirm(&mut self, before: &Identity, marker: Option<Prepared<'_, 'd, D>>) {
         let private = Arc::clone(&self.private);
         let named = self.directory.identity(&self.name).map(|there| there.inode);
         let waits = private.directory().identity(&self.held).map(|there| there.inode);
@@ -159,6 +163,7 @@ impl<D: Disk> Lingering<'_, D> {
         if let Err(error) = self.compare_from_now(before) {
             return self.put_back(error);
         }
+        let marked = marker.map(|marker| marker.take_name(&self.name));
         let synced = self
             .disk
             .sync_directory(&self.directory)
@@ -167,6 +172,8 @@ impl<D: Disk> Lingering<'_, D> {
             let operation = "sync the directory";
             return self.put_back(Error::Disk { operation, source });
         }
+        // Where this fails the capture is replaced all the same.
+        self.marked = marked.map_or(Ok(()), |markers| self.disk.sync_directory(markers?));
         self.since = Instant::now();
         self.ask();
     }

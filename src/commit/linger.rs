@@ -109,6 +109,8 @@ pub struct Lingering<'d, D: Disk> {
     /// original is put back.
     pub(super) without_exchange: Option<OsString>,
     pub(super) standing: Standing,
+    /// Whether the capture could be marked.
+    pub(super) marked: io::Result<()>,
     pub(super) since: Instant,
     pub(super) linger: Duration,
     pub(super) settled: bool,
@@ -125,6 +127,11 @@ impl<D: Disk> Lingering<'_, D> {
     #[must_use]
     pub fn into_standing(mut self) -> Standing {
         std::mem::replace(&mut self.standing, Standing::Replaced)
+    }
+
+    /// How it went to mark the capture.
+    pub fn marked(&mut self) -> io::Result<()> {
+        std::mem::replace(&mut self.marked, Ok(()))
     }
 
     /// Bytes that are allocated to the slimmed file on the device.

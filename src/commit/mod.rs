@@ -18,9 +18,9 @@
 //! | 7 | the slimmed file gets a name in the private directory that tells both files by their inodes, and is opened anew for reading only | a synced slimmed file, which recovery removes |
 //! | 8 | leases on both files; the original is as it was when it was opened, and its name still leads to it | the same |
 //! | 9 | **the two names are exchanged** (`RENAME_EXCHANGE`, the private name first, so that watchers of the directory see a file moved in); then each must lead to the other file, or they are exchanged back | either order; both files whole |
-//! | 10 | both directories are synced | the same |
-//! | 11 | **is the lease on the original whole?** A program that had resolved the name just before step 9 waits in open(2). If so the names are exchanged back and it goes on in its file; where both files have writers the original is kept as `NAME.conflict` | recovery finds the original in the private directory: changed, it is kept as `NAME.conflict`; unchanged, it is removed |
-//! | 12 | a trace of the capture before is removed where there is no new one ([`forget_trace`]), and the marker takes its own name ([`marker::Prepared::publish`]) | the original and perhaps the marker are in the private directory: recovery removes the one and brings the other to its name |
+//! | 10 | the marker takes its own name ([`marker`]) and the directories are synced: one commit of a journal holds both renames | the original and perhaps the marker are in the private directory: recovery removes the one and brings the other to its name |
+//! | 11 | **is the lease on the original whole?** A program that had resolved the name just before step 9 waits in open(2). If so the names are exchanged back and it goes on in its file; where both files have writers the original is kept as `NAME.conflict` | the same; an original that was changed is kept as `NAME.conflict` |
+//! | 12 | a trace of the capture before is removed where there is no new one ([`forget_trace`]) | the same |
 //! | 13 | the original stays in the private directory for a while ([`linger`]), with step 11's question asked whenever a lease is broken and once more at the end; then it is removed | the same |
 //!
 //! Where there is no `RENAME_EXCHANGE`, step 9 links the original into the private directory and renames the slimmed file
@@ -190,7 +190,7 @@ impl Original<'_> {
 }
 
 impl<'d, D: Disk> Verified<Staging<'d, D>> {
-    /// Replaces `original` by it, once its `trace` is in place. What has become of the capture in the end is known when
+    /// Replaces `original` by it, once its `trace` is in place, and marks it. What has become of the capture in the end is known when
     /// the [`Lingering`] has settled.
     ///
     /// # Errors
@@ -200,6 +200,7 @@ impl<'d, D: Disk> Verified<Staging<'d, D>> {
         self,
         original: Original<'_>,
         trace: Option<Verified<Staging<'d, D>>>,
+        marker: Option<marker::Prepared<'_, 'd, D>>,
     ) -> Result<Lingering<'d, D>, Error> {
         let Self(mut staging) = self;
         staging.leave_name_beside()?;
@@ -218,7 +219,7 @@ impl<'d, D: Disk> Verified<Staging<'d, D>> {
             }
             None => None,
         };
-        let lingering = exchange(staging, &dressed, original)?;
+        let lingering = exchange(staging, &dressed, original, marker)?;
         if let (Some(trace), Standing::Replaced) = (trace, lingering.standing()) {
             Published::keep(trace);
         }

@@ -423,8 +423,13 @@ impl<'d, D: Disk> Job<'_, 'd, D> {
         };
         let slimmed = verified.in_place_of(&identity)?;
         let marker = self.marker(&slimmed, verified.born(), told);
-        let prepared = markers.prepare(place.name, &marker, (&identity, &slimmed));
-        let lingering = match verified.commit(original, trace) {
+        let before = markers.text(place.name).unwrap_or_default();
+        let (prepared, unprepared) = match markers.prepare(place.name, &marker, (&identity, &slimmed)) {
+            Ok(prepared) => (Some(prepared), Ok(())),
+            // It is slimmed all the same: the next run finds nothing to cut and marks it.
+            Err(error) => (None, Err(error)),
+        };
+        let mut lingering = match verified.commit(original, trace, prepared) {
             Err(commit::Error::Larger { .. }) => {
                 // The capture takes less of the device as it is.
                 told.figures.bytes_out = told.figures.bytes_in;
@@ -435,16 +440,13 @@ impl<'d, D: Disk> Job<'_, 'd, D> {
             }
             committed => committed?,
         };
-        let before = markers.text(place.name).unwrap_or_default();
         if let Standing::Replaced = lingering.standing() {
             if !is_traced {
                 // One that stays tells by its figures that it is of another capture.
                 let _ = commit::forget_trace(self.disk, markers.directory(), place.name);
             }
             told.figures.disk_out = lingering.allocated().unwrap_or_default();
-            told.marked(prepared.and_then(|marker| marker.publish(place.name)));
-        } else {
-            drop(prepared);
+            told.marked(unprepared.and_then(|()| lingering.marked()));
         }
         Ok(Some(Waits {
             lingering,

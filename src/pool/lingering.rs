@@ -29,6 +29,9 @@ const MOST: std::ops::RangeInclusive<u64> = 4..=4096;
 /// The longest time between two questions: what is asked by sight, and not by lease, does not ring.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The shortest time between two questions, so that originals are removed together.
+const TOGETHER: Duration = Duration::from_millis(10);
+
 /// How much longer an original may linger when the program stops. What has longer is left to recovery.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -118,10 +121,14 @@ impl Lingering {
         self.gone.notify_all();
     }
 
-    /// Asks all of them until none is left.
+    /// Asks them until none is left: all where somebody may want one of them back and now and then, else those whose time
+    /// is over.
     fn attend(&self) {
+        let mut asked_all = None;
+        let mut is_rung = true;
         loop {
             let heard = bell::rings();
+            let now = Instant::now();
             let (jobs, is_stopping) = {
                 let mut waiting = self.waiting();
                 let jobs = std::mem::take(&mut waiting.jobs);
@@ -132,30 +139,34 @@ impl Lingering {
                 waiting.asked = jobs.len();
                 (jobs, waiting.is_stopping)
             };
+            let asks_all = is_rung || is_stopping || asked_all.is_none_or(|at| at + LOOK <= now);
+            if asks_all {
+                asked_all = Some(now);
+            }
             let mut rest = Vec::with_capacity(jobs.len());
             for mut job in jobs {
+                if !asks_all && job.lingers_at(now) {
+                    rest.push(job);
+                    continue;
+                }
                 job.questions.fetch_add(1, Ordering::Relaxed);
-                let has_long = job
-                    .ended
-                    .until()
-                    .is_some_and(|until| until > Instant::now() + PATIENCE);
-                if job.ended.step() || (is_stopping && has_long) {
+                if job.ended.step() || (is_stopping && job.lingers_at(Instant::now() + PATIENCE)) {
                     // Nobody receives it where the program is stopping.
                     let _ = job.tell.send(job.ended.into_outcome());
                 } else {
                     rest.push(job);
                 }
             }
-            let next = rest.iter().filter_map(|job| job.ended.until()).min();
-            {
+            let next = {
                 let mut waiting = self.waiting();
                 rest.append(&mut waiting.jobs);
                 waiting.jobs = rest;
                 waiting.asked = 0;
                 self.gone.notify_all();
-            }
+                waiting.jobs.iter().filter_map(|job| job.ended.until()).min()
+            };
             let pause = next.map_or(LOOK, |next| next.saturating_duration_since(Instant::now()));
-            bell::wait(heard, pause.min(LOOK));
+            is_rung = bell::wait(heard, pause.clamp(TOGETHER, LOOK));
         }
     }
 
@@ -165,6 +176,11 @@ impl Lingering {
 }
 
 impl Job {
+    /// Whether its original is to linger longer than until `moment`.
+    fn lingers_at(&self, moment: Instant) -> bool {
+        self.ended.until().is_some_and(|until| until > moment)
+    }
+
     fn began_before(&self, moment: Instant) -> bool {
         self.ended.since().is_some_and(|since| since <= moment)
     }

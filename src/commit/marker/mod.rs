@@ -451,15 +451,22 @@ pub struct Prepared<'m, 'd, D: Disk> {
     renamed: bool,
 }
 
-impl<D: Disk> Prepared<'_, '_, D> {
-    /// Makes it the marker of the capture `name`, and takes a failed marker away.
+impl<'m, D: Disk> Prepared<'m, '_, D> {
+    /// Makes it the marker of the capture `name`, takes a failed marker away, and brings both to the device.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn publish(self, name: &OsStr) -> io::Result<()> {
+        let disk = self.markers.disk;
+        disk.sync_directory(self.take_name(name)?)
+    }
+
+    /// The same, but for the device: gives the directory that is to be synced.
+    pub(in crate::commit) fn take_name(self, name: &OsStr) -> io::Result<&'m Directory> {
         let Markers { disk, directory, .. } = self.markers;
         self.rename(name)?;
-        forget_failed(*disk, directory, name)
+        forget_failed(*disk, directory, name)?;
+        Ok(directory)
     }
 
     fn rename(mut self, name: &OsStr) -> io::Result<()> {
@@ -471,7 +478,7 @@ impl<D: Disk> Prepared<'_, '_, D> {
     }
 }
 
-/// Takes the failed marker of the capture `name` away, which has another marker now, and brings that to the device.
+/// Takes the failed marker of the capture `name` away, which has another marker now.
 fn forget_failed(disk: &impl Disk, markers: &Directory, name: &OsStr) -> io::Result<()> {
     match disk.remove(markers, &failed_name(name)) {
         // Nothing has a name that is too long for its directory.
@@ -483,7 +490,7 @@ fn forget_failed(disk: &impl Disk, markers: &Directory, name: &OsStr) -> io::Res
         {
             Err(error)
         }
-        _ => disk.sync_directory(markers),
+        _ => Ok(()),
     }
 }
 
@@ -494,7 +501,8 @@ pub(super) fn publish_left(
     name: &OsStr,
 ) -> io::Result<()> {
     RealDisk.rename((private, waits), (markers, name))?;
-    forget_failed(&RealDisk, markers, name)
+    forget_failed(&RealDisk, markers, name)?;
+    RealDisk.sync_directory(markers)
 }
 
 impl<D: Disk> Drop for Prepared<'_, '_, D> {
