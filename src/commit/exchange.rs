@@ -163,7 +163,7 @@ impl<'d, D: Disk> Lingering<'d, D> {
         if let Err(error) = self.compare_from_now(before) {
             return self.put_back(error);
         }
-        let marked = marker.map(|marker| marker.take_name(&self.name));
+        let named_marker = marker.map(|marker| marker.take_name(&self.name));
         let synced = self
             .disk
             .sync_directory(&self.directory)
@@ -173,7 +173,7 @@ impl<'d, D: Disk> Lingering<'d, D> {
             return self.put_back(Error::Disk { operation, source });
         }
         // Where this fails the capture is replaced all the same.
-        self.marked = marked.map_or(Ok(()), |markers| self.disk.sync_directory(markers?));
+        self.marked = named_marker.map_or(Ok(()), |markers| self.disk.sync_directory(markers?));
         self.since = Instant::now();
         self.ask();
     }

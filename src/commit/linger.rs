@@ -130,6 +130,9 @@ impl<D: Disk> Lingering<'_, D> {
     }
 
     /// How it went to mark the capture.
+    ///
+    /// # Errors
+    /// What the disk said where it could not be marked.
     pub fn marked(&mut self) -> io::Result<()> {
         std::mem::replace(&mut self.marked, Ok(()))
     }
