@@ -1,4 +1,4 @@
-//! One capture from its name to its outcome. The only file that joins input, slim, commit and report.
+//! One capture from its name to its outcome. The only room that joins input, slim, commit and report.
 //!
 //! It opens and leases the capture, streams it through the slim core into a staging file, has each span read back and
 //! held against the original while that is still in memory, commits, and marks. Every error is sorted here into what
@@ -11,6 +11,7 @@ mod marking;
 mod options;
 mod output;
 mod pass;
+mod replacing;
 mod trace;
 mod writers;
 
@@ -27,10 +28,9 @@ use crate::alerts;
 use crate::budget::Budget;
 use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
-use crate::commit::linger::Standing;
 use crate::commit::marker::{self, Markers};
 use crate::commit::root::Root;
-use crate::commit::{self, Original, Staging as StagingFile, Verified};
+use crate::commit::{self, Staging as StagingFile, Verified};
 use crate::digest::{Digester, Digests};
 use crate::input::{self, Capture, Gate, Leased};
 use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
@@ -391,69 +391,6 @@ impl<'d, D: Disk> Job<'_, 'd, D> {
         told.figures.disk_out = told.figures.disk_in;
         self.mark(&markers, (place.directory, place.name), &identity, told);
         Ok(None)
-    }
-
-    /// Has the slimmed capture take the place of the original, and marks it.
-    fn replace(
-        &self,
-        place: &Place<'_>,
-        capture: Capture,
-        verified: Verified<StagingFile<'d, D>>,
-        recorder: Option<Recorder<'d, D>>,
-        markers: Markers<'d, D>,
-        told: &mut Told,
-    ) -> Result<Option<Waits<'d, D>>, Error> {
-        let trace = self.end_trace(recorder, told)?;
-        let is_traced = trace.is_some();
-        (self.hooks.commits)();
-        let identity = capture.identity;
-        let attributes = capture.attributes.clone();
-        let original = Original {
-            directory: place.directory,
-            name: place.name,
-            file: capture.into_file(),
-            identity,
-            attributes: &attributes,
-            is_guarded: place.is_guarded,
-            linger: if place.is_guarded {
-                self.options.linger
-            } else {
-                self.options.unguarded_linger
-            },
-        };
-        let slimmed = verified.in_place_of(&identity)?;
-        let marker = self.marker(&slimmed, verified.born(), told);
-        let before = markers.text(place.name).unwrap_or_default();
-        let (prepared, unprepared) = match markers.prepare(place.name, &marker, (&identity, &slimmed)) {
-            Ok(prepared) => (Some(prepared), Ok(())),
-            // It is slimmed all the same: the next run finds nothing to cut and marks it.
-            Err(error) => (None, Err(error)),
-        };
-        let mut lingering = match verified.commit(original, trace, prepared) {
-            Err(commit::Error::Larger { .. }) => {
-                // The capture takes less of the device as it is.
-                told.figures.bytes_out = told.figures.bytes_in;
-                told.figures.disk_out = told.figures.disk_in;
-                told.notes.push(Note::NothingToCut);
-                self.mark(&markers, (place.directory, place.name), &identity, told);
-                return Ok(None);
-            }
-            committed => committed?,
-        };
-        if let Standing::Replaced = lingering.standing() {
-            if !is_traced {
-                // One that stays tells by its figures that it is of another capture.
-                let _ = commit::forget_trace(self.disk, markers.directory(), place.name);
-            }
-            told.figures.disk_out = lingering.allocated().unwrap_or_default();
-            told.marked(unprepared.and_then(|()| lingering.marked()));
-        }
-        Ok(Some(Waits {
-            lingering,
-            markers,
-            name: place.name.to_owned(),
-            before,
-        }))
     }
 
     /// The digests of the capture, which is `identity`, and of its slimmed form, which is the capture itself where it
