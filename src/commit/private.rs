@@ -1,4 +1,5 @@
-//! The private directory, `.slim_markers/private`: where a slimmed file is written and where an original waits.
+//! The private directory, `.slim_markers/private`: where a slimmed file and its marker are written, and where an
+//! original waits.
 //!
 //! It belongs to this program's user and nobody else may enter it, so that the owner of the captures can neither open,
 //! exchange nor remove what is in it. Every job at work there holds a shared lock on it (flock(2)); recovery takes it

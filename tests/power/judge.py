@@ -2,7 +2,8 @@
 
 Right after the cut every name holds all old or all new bytes, with owner, mode, modification time and extended
 attributes; a marker names a slimmed capture; a file in the private directory is whole, and its name tells whether it is
-the original, the slimmed file or the marker of that. After the next run a marker says how large the original was. The next run ends with exit status 0, slims all captures at once and leaves nothing.
+the original, the slimmed file or the marker of that. The next run ends with exit status 0, slims all captures at once and
+leaves nothing, and then each marker says how large the original was.
 """
 import collections
 import re
