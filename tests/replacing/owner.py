@@ -153,7 +153,8 @@ class Scene:
                 yield path, path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else None
 
     def leftovers(self):
-        for private in self.parent.rglob(judge.PRIVATE):
+        """What is left in private directories that recovery can find: he may have moved the directory of markers."""
+        for private in self.parent.rglob(f"{judge.MARKERS}/{judge.PRIVATE}"):
             if private.is_dir() and not private.is_symlink() and private.lstat().st_uid != HOSTILE:
                 yield from (f"left over: {private.relative_to(self.parent)}/{name}" for name in judge.entries(private))
 
