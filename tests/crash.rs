@@ -13,17 +13,19 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use pcap_slim::budget::{Budget, Limits};
 use pcap_slim::commit::directory::Directory;
 use pcap_slim::commit::disk::{Disk, RealDisk};
-use pcap_slim::commit::marker::Slimmed;
-use pcap_slim::commit::recover;
+use pcap_slim::commit::linger::Standing;
+use pcap_slim::commit::marker::{Markers, Slimmed};
+use pcap_slim::commit::{self, Original, recover};
 use pcap_slim::digest::Algorithm;
+use pcap_slim::input::Capture;
 use pcap_slim::job::{self, Hooks, Options, Staging};
 use pcap_slim::report::{Note, Outcome, Skip, Status};
 use pcap_slim::slim::Lengths;
@@ -587,8 +589,7 @@ fn a_trace_whose_capture_changed_meanwhile_is_taken_away_again() {
     impl Meddler {
         fn meddle(&self, to: &OsStr) {
             if to.as_encoded_bytes().ends_with(b".slimtrace") {
-                let mut capture = File::options().append(true).open(&self.0).unwrap();
-                io::Write::write_all(&mut capture, b"more").unwrap();
+                write_more(&self.0);
             }
         }
     }
@@ -612,6 +613,67 @@ fn a_trace_whose_capture_changed_meanwhile_is_taken_away_again() {
     assert_eq!(outcome.status, Status::Skipped(Skip::Changed));
     assert!(!trace_of(directory.path()).exists());
     assert_eq!(staging_files(directory.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn where_nothing_guards_a_write_to_the_slimmed_file_right_after_the_exchange_is_kept() {
+    /// Lets somebody write to the capture as soon as it was exchanged.
+    struct Meddler(PathBuf, Cell<bool>);
+    impl Disk for Meddler {
+        fn exchange(&self, from: (&Directory, &OsStr), to: (&Directory, &OsStr)) -> io::Result<()> {
+            RealDisk.exchange(from, to)?;
+            if !self.1.replace(true) {
+                write_more(&self.0);
+            }
+            Ok(())
+        }
+        real_disk!(free_space create create_nameless write extend read let_go set_owner set_mode set_extended set_times
+                   set_flags sync sync_directory remove make_directory set_directory_owner link rename rename_new);
+    }
+    let case = Case::new();
+    let directory = case.directory();
+    let path = directory.path().join(NAME);
+    let disk = Meddler(path.clone(), Cell::new(false));
+    let captures = Arc::new(Directory::open(directory.path()).unwrap());
+    let markers = Markers::open(&disk, &captures, None).unwrap();
+    let mut staging = commit::stage(&disk, markers.private()).unwrap();
+    let fill = |out: &mut Vec<u8>| out.extend_from_slice(&case.slimmed);
+    staging.append::<commit::Error>(fill, |_| Ok(())).unwrap();
+    let capture = Capture::open(&captures, NAME.as_ref()).unwrap();
+    let (identity, attributes) = (capture.identity, capture.attributes.clone());
+    let original = Original {
+        directory: &captures,
+        name: NAME.as_ref(),
+        file: capture.into_file(),
+        identity,
+        attributes: &attributes,
+        is_guarded: false,
+        linger: Duration::from_secs(3600),
+    };
+    let verified = staging.finish().unwrap();
+    let mut lingering = verified.commit(original, None, None).unwrap();
+    // A program that had the original open from before.
+    write_more(&staging_files(directory.path())[0]);
+    assert!(lingering.step() && disk.1.get());
+    let standing = lingering.into_standing();
+    assert!(
+        matches!(
+            standing,
+            Standing::Kept {
+                is_original: true,
+                ..
+            }
+        ),
+        "{standing:?}"
+    );
+    assert!(fs::read(&path).unwrap() == [&case.slimmed[..], b"more"].concat());
+    let kept = fs::read(path.with_extension("pcap.conflict")).unwrap();
+    assert!(kept == [&case.original[..], b"more"].concat());
+}
+
+fn write_more(path: &Path) {
+    let mut capture = File::options().append(true).open(path).unwrap();
+    io::Write::write_all(&mut capture, b"more").unwrap();
 }
 
 #[test]

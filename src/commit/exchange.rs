@@ -89,7 +89,7 @@ pub(super) fn exchange<'d, D: Disk>(
         linger: original.linger,
         settled: false,
     };
-    lingering.confirm(&original.identity, marker);
+    lingering.confirm(marker);
     Ok(lingering)
 }
 
@@ -119,6 +119,8 @@ fn link_and_rename<D: Disk>(
         Err(error) if lacks(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(Error::NoExchange);
         }
+        // Somebody has removed the capture.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Changed),
         linked => linked.map_err(failed("link the capture into the private directory"))?,
     }
     // Linking changed when the original was last changed, so only its inode is compared. What is put under the name
@@ -127,8 +129,10 @@ fn link_and_rename<D: Disk>(
         to.0.identity(to.1)
             .is_ok_and(|there| there.inode == original.identity.inode);
     let renamed = if is_there {
-        disk.rename(from, to)
-            .map_err(failed("rename the slimmed file over the capture"))
+        disk.rename(from, to).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Changed,
+            _ => failed("rename the slimmed file over the capture")(error),
+        })
     } else {
         Err(Error::Changed)
     };
@@ -144,7 +148,7 @@ impl<'d, D: Disk> Lingering<'d, D> {
     /// Whether each name leads to the other file, on the device too; otherwise the capture is put back. Gives the capture its
     /// marker before the directories are synced, so that one commit of a journal holds it all. Asks for a writer that came
     /// in the meantime.
-    fn confirm(&mut self, before: &Identity, marker: Option<Prepared<'_, 'd, D>>) {
+    fn confirm(&mut self, marker: Option<Prepared<'_, 'd, D>>) {
         let private = Arc::clone(&self.private);
         let named = self.directory.identity(&self.name).map(|there| there.inode);
         let waits = private.directory().identity(&self.held).map(|there| there.inode);
@@ -160,7 +164,7 @@ impl<'d, D: Disk> Lingering<'d, D> {
             }
             _ => return self.keep(),
         }
-        if let Err(error) = self.compare_from_now(before) {
+        if let Err(error) = self.compare_from_now() {
             return self.put_back(error);
         }
         let named_marker = marker.map(|marker| marker.take_name(&self.name));
@@ -179,16 +183,13 @@ impl<'d, D: Disk> Lingering<'d, D> {
     }
 
     /// Where no lease tells of writers, what the files are now, after the exchange changed when they were last changed.
-    fn compare_from_now(&mut self, before: &Identity) -> Result<(), Error> {
-        for side in [&mut self.original, &mut self.slimmed] {
-            if let Watched::Compared(known) = &mut side.watched {
-                let now = Identity::now(&side.file).map_err(failed("look at the capture"))?;
-                let is_original = known.inode == before.inode;
-                if is_original && (now.size, now.modified) != (before.size, before.modified) {
-                    return Err(Error::Changed);
-                }
-                *known = now;
-            }
+    /// Somebody may have written to the slimmed file since it has the name.
+    fn compare_from_now(&mut self) -> Result<(), Error> {
+        if !self.original.is_renamed()? {
+            return Err(Error::Changed);
+        }
+        if !self.slimmed.is_renamed()? {
+            self.slimmed.let_writer_in();
         }
         Ok(())
     }

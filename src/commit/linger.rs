@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use super::directory::{Directory, Identity};
 use super::disk::Disk;
 use super::private::Private;
-use super::{Error, attributes};
+use super::{Error, attributes, failed};
 use crate::lease::Lease;
 
 /// What is appended to a capture's name for a file that could not take that name again.
@@ -57,18 +57,20 @@ impl Side {
         }
     }
 
-    /// Takes what it is now for what it was, after its name changed and nothing else.
-    fn was_renamed(&mut self) {
-        if let Watched::Compared(before) = &mut self.watched
-            && let Ok(now) = Identity::now(&self.file)
-            && (now.size, now.modified) == (before.size, before.modified)
-        {
+    /// Takes what it is now for what it was, after its name changed. Gives whether nothing else did.
+    pub(super) fn is_renamed(&mut self) -> Result<bool, Error> {
+        if let Watched::Compared(before) = &mut self.watched {
+            let now = Identity::now(&self.file).map_err(failed("look at the capture"))?;
+            if (now.size, now.modified) != (before.size, before.modified) {
+                return Ok(false);
+            }
             *before = now;
         }
+        Ok(true)
     }
 
     /// Gives the lease back, so that a waiting writer goes on.
-    fn let_writer_in(&mut self) {
+    pub(super) fn let_writer_in(&mut self) {
         self.watched = Watched::Written;
     }
 }
@@ -252,7 +254,8 @@ impl<D: Disk> Lingering<'_, D> {
         let _ = self.disk.sync_directory(&self.directory);
         let _ = self.disk.sync_directory(private);
         self.original.let_writer_in();
-        self.slimmed.was_renamed();
+        // Where it was written to, what it was before tells so later.
+        let _ = self.slimmed.is_renamed();
         self.since = Instant::now();
         self.standing = Standing::PutBack(why);
     }
