@@ -49,6 +49,7 @@ mod staging;
 mod trace;
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -138,13 +139,15 @@ fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Disk { operation, source }
 }
 
-/// An error and its cause in one line.
-fn in_one_line(error: &Error) -> String {
-    use std::error::Error as _;
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+/// An error and its causes in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(line, ": {error}");
+        cause = error.source();
     }
+    line
 }
 
 /// The capture that is to be replaced.

@@ -18,7 +18,7 @@ use super::directory::{Directory, Identity};
 use super::disk::{Disk, RealDisk, read_head};
 use super::linger::keep_beside;
 use super::private::{self, Exchange, Held, Private};
-use super::{STAGING_SUFFIX, marker};
+use super::{STAGING_SUFFIX, marker, with_causes};
 use crate::capture::compression::{Limit, Plain};
 use crate::capture::{Bytes, Error, format};
 
@@ -83,7 +83,7 @@ fn private(captures: &Directory, markers: &Directory, recovered: &mut Recovered)
         Ok(None) => return Ok(()),
         Err(error) => {
             let path = markers.path().join(private::NAME);
-            recovered.left.push((path, crate::commit::in_one_line(&error)));
+            recovered.left.push((path, with_causes(&error)));
             return Ok(());
         }
     };

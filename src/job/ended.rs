@@ -3,7 +3,7 @@
 //! Apart from the job, which is over: whoever keeps these asks them now and then, beside the next captures. Where a writer
 //! came for the original, the capture is not slimmed after all, and neither its marker nor its trace may say so.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::{Error, status};
 use crate::commit::disk::Disk;
 use crate::commit::linger::{Lingering, Standing};
 use crate::commit::marker::Markers;
-use crate::commit::{self, forget_trace};
+use crate::commit::{self, forget_trace, with_causes};
 use crate::report::{Failure, Note, Outcome, Status};
 
 /// What a job has come to.
@@ -71,7 +71,7 @@ impl<'d, D: Disk> Ended<'d, D> {
             return false;
         }
         if let Some(waits) = self.waits.take() {
-            self.conclude(waits);
+            self.conclude(waits, Lingering::into_standing);
         }
         true
     }
@@ -79,15 +79,8 @@ impl<'d, D: Disk> Ended<'d, D> {
     /// The outcome, after the original has gone.
     #[must_use]
     pub fn settle(mut self) -> Outcome {
-        if let Some(Waits {
-            lingering,
-            markers,
-            name,
-            before,
-        }) = self.waits.take()
-        {
-            let standing = lingering.settle();
-            self.tell(standing, &markers, &name, before.as_deref());
+        if let Some(waits) = self.waits.take() {
+            self.conclude(waits, Lingering::settle);
         }
         self.outcome
     }
@@ -96,48 +89,37 @@ impl<'d, D: Disk> Ended<'d, D> {
     #[must_use]
     pub fn into_outcome(mut self) -> Outcome {
         if let Some(waits) = self.waits.take() {
-            self.conclude(waits);
+            self.conclude(waits, Lingering::into_standing);
         }
         self.outcome
     }
 
-    fn conclude(&mut self, waits: Waits<'d, D>) {
+    /// Has the outcome say what has become of the capture, which `end` gives.
+    fn conclude(&mut self, waits: Waits<'d, D>, end: impl FnOnce(Lingering<'d, D>) -> Standing) {
         let Waits {
             lingering,
             markers,
             name,
             before,
         } = waits;
-        self.tell(lingering.into_standing(), &markers, &name, before.as_deref());
-    }
-
-    /// Has the outcome say what has become of the capture.
-    fn tell(
-        &mut self,
-        standing: Standing,
-        markers: &Markers<'d, D>,
-        name: &std::ffi::OsStr,
-        before: Option<&[u8]>,
-    ) {
         let failure = |reason| {
             Status::Failed(Failure {
                 permanent: false,
                 reason,
             })
         };
-        self.outcome.status = match standing {
+        self.outcome.status = match end(lingering) {
             Standing::Replaced => return,
             Standing::Left(error) => {
-                let reason = super::with_causes(&error);
-                return self.outcome.notes.push(Note::OriginalLeft(reason));
+                return self.outcome.notes.push(Note::OriginalLeft(with_causes(&error)));
             }
             Standing::PutBack(error) => {
-                self.unmark(markers, name, before);
+                self.unmark(&markers, &name, before.as_deref());
                 status(&Error::Commit(error), &AtomicBool::new(false))
             }
             Standing::Kept { path, is_original } => {
                 if !is_original {
-                    self.unmark(markers, name, before);
+                    self.unmark(&markers, &name, before.as_deref());
                 }
                 failure(format!(
                     "written to while it was replaced; what lost its name is kept as {}",
@@ -145,14 +127,14 @@ impl<'d, D: Disk> Ended<'d, D> {
                 ))
             }
             Standing::Stuck(error) => {
-                self.unmark(markers, name, before);
-                failure(super::with_causes(&error))
+                self.unmark(&markers, &name, before.as_deref());
+                failure(with_causes(&error))
             }
         };
     }
 
     /// Takes back what says that the capture is slimmed.
-    fn unmark(&mut self, markers: &Markers<'d, D>, name: &std::ffi::OsStr, before: Option<&[u8]>) {
+    fn unmark(&mut self, markers: &Markers<'d, D>, name: &OsStr, before: Option<&[u8]>) {
         let restored = markers.restore(name, before);
         let forgotten = match self.outcome.provenance.trace_bytes.take() {
             Some(_) => forget_trace(markers.disk(), markers.directory(), name),
@@ -164,9 +146,7 @@ impl<'d, D: Disk> Ended<'d, D> {
                 operation: "remove its marker",
                 source: error,
             };
-            self.outcome
-                .notes
-                .push(Note::Unmarked(super::with_causes(&source)));
+            self.outcome.notes.push(Note::Unmarked(with_causes(&source)));
         }
         let figures = &mut self.outcome.figures;
         figures.bytes_out = figures.bytes_in;

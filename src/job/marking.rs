@@ -7,9 +7,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use super::{Changed, Job, Options, Told, with_causes};
+use super::{Changed, Job, Options, Told};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
+use crate::commit::with_causes;
 use crate::report::{Note, Skip};
 use crate::words::Word;
 

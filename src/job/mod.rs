@@ -17,7 +17,6 @@ mod writers;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +29,7 @@ use crate::capture::{self, ReadError};
 use crate::commit::disk::{Directory, Disk, Identity};
 use crate::commit::marker::{self, Markers};
 use crate::commit::root::Root;
-use crate::commit::{self, Staging as StagingFile, Verified};
+use crate::commit::{self, Staging as StagingFile, Verified, with_causes};
 use crate::digest::{Digester, Digests};
 use crate::input::{self, Capture, Gate, Leased};
 use crate::report::{Failure, Figures, Note, Outcome, Provenance, Skip, Status};
@@ -221,17 +220,6 @@ fn is_permanent(error: &Error) -> bool {
         }
         _ => false,
     }
-}
-
-/// An error and its causes in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(line, ": {error}");
-        cause = error.source();
-    }
-    line
 }
 
 /// What an outcome tells beside its status.
