@@ -321,8 +321,8 @@ impl AsFd for Directory {
     }
 }
 
-/// Reads at most `most` bytes of a regular file from its beginning.
-pub(super) fn read_head(directory: &Directory, name: &OsStr, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// Opens a regular file for reading; `None` where there is none.
+pub(super) fn open_regular(directory: &Directory, name: &OsStr) -> io::Result<Option<File>> {
     let file = match directory.open_file(name) {
         Ok(file) => file,
         // Nothing has a name that is too long for its directory.
@@ -336,9 +336,14 @@ pub(super) fn read_head(directory: &Directory, name: &OsStr, most: u64) -> io::R
         }
         Err(error) => return Err(error),
     };
-    if !file.metadata()?.is_file() {
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// Reads at most `most` bytes of a regular file from its beginning; `None` where there is none.
+pub(super) fn read_head(directory: &Directory, name: &OsStr, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open_regular(directory, name)? else {
         return Ok(None);
-    }
+    };
     let mut head = Vec::new();
     file.take(most).read_to_end(&mut head)?;
     Ok(Some(head))
