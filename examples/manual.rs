@@ -22,31 +22,38 @@ type Done = Result<(), Box<dyn Error>>;
 const CONFIGURATION: &str = include_str!("../config/pcap-slimd.toml");
 
 /// Sections that follow the options: a heading, and paragraphs or (tag, text) pairs.
-type Section = (&'static str, &'static [(&'static str, &'static str)]);
+type Section = (&'static str, &'static [Paragraph]);
+type Paragraph = (&'static str, &'static str);
+
+// Files that both programs leave beside captures.
+const MARKER: Paragraph = (
+    ".slim_markers/NAME",
+    "Beside a capture: it is slimmed, what it was before, and what it is since. One that was changed after that is \
+     reported, and slimmed again only when told so.",
+);
+const FAILED: Paragraph = (
+    ".slim_markers/NAME.failed",
+    "Beside a capture: why it can never be slimmed.",
+);
+const PRIVATE: Paragraph = (
+    ".slim_markers/private",
+    "Beside captures: where a slimmed file is written, and where an original waits after it was replaced. Mode 0700, \
+     owned by the user that slims.",
+);
+const CONFLICT: Paragraph = (
+    "NAME.conflict",
+    "Beside a capture: a file that lost its name to another while a program wrote to it. It holds what that \
+     program wrote; compare it with the capture, and keep the one that you want.",
+);
 
 const SLIM: &[Section] = &[
     (
         "FILES",
         &[
-            (
-                ".slim_markers/NAME",
-                "Beside a capture: it is slimmed, what it was before, and what it is since. One that was changed after that is \
-                 reported, and slimmed again only when told so.",
-            ),
-            (
-                ".slim_markers/NAME.failed",
-                "Beside a capture: why it can never be slimmed.",
-            ),
-            (
-                ".slim_markers/private",
-                "Beside captures: where a slimmed file is written, and where an original waits after it was replaced. Mode 0700, \
-                 owned by the user that slims.",
-            ),
-            (
-                "NAME.conflict",
-                "Beside a capture: a file that lost its name to another while a program wrote to it. It holds what that \
-                 program wrote; compare it with the capture, and keep the one that you want.",
-            ),
+            MARKER,
+            FAILED,
+            PRIVATE,
+            CONFLICT,
             (
                 ".slim_markers/NAME.slimtrace",
                 "Beside a capture: what was cut from it, by which rule, and where its packets went; see slimtrace(5).",
@@ -127,25 +134,10 @@ const SLIMD: &[Section] = &[
                 "By convention, what pcap-slimd print-dropin printed: the directories that the service may reach. To be \
                  made anew when the directories of the configuration change.",
             ),
-            (
-                ".slim_markers/NAME",
-                "Beside a capture: it is slimmed, what it was before, and what it is since. One that was changed after that is \
-                 reported, and slimmed again only when told so.",
-            ),
-            (
-                ".slim_markers/NAME.failed",
-                "Beside a capture: why it can never be slimmed.",
-            ),
-            (
-                ".slim_markers/private",
-                "Beside captures: where a slimmed file is written, and where an original waits after it was replaced. Mode 0700, \
-                 owned by the user that slims.",
-            ),
-            (
-                "NAME.conflict",
-                "Beside a capture: a file that lost its name to another while a program wrote to it. It holds what that \
-                 program wrote; compare it with the capture, and keep the one that you want.",
-            ),
+            MARKER,
+            FAILED,
+            PRIVATE,
+            CONFLICT,
             (
                 ".slim_markers/NAME.slimtrace",
                 "Beside a capture, where trace = true: what was cut from it, and where its packets went; see slimtrace(5).",

@@ -24,6 +24,18 @@ use tempfile::TempDir;
 const SLIM: &str = env!("CARGO_BIN_EXE_pcap-slim");
 const SLIMD: &str = env!("CARGO_BIN_EXE_pcap-slimd");
 
+/// Several threads read ranges of one capture.
+const CHECK: &[&str] = &[
+    SLIM,
+    "--single",
+    "a.pcap",
+    "--check-only",
+    "--workers",
+    "4",
+    "--policy",
+    "reference",
+];
+
 /// Long enough for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -45,16 +57,7 @@ const COMMANDS: &[&[&str]] = &[
         "markers",
     ],
     &[SLIM, "--dir", ".", "--dry-run"],
-    &[
-        SLIM,
-        "--single",
-        "a.pcap",
-        "--check-only",
-        "--workers",
-        "4",
-        "--policy",
-        "reference",
-    ],
+    CHECK,
     &[SLIM, "explain", "."],
     &[SLIM, "explain", "a.pcap", "--html", "page.html"],
     &[SLIM, "restore", "traced/t.pcap", "-o", "restored.pcap"],
@@ -291,18 +294,7 @@ fn ranges_that_get_no_thread_are_checked_by_the_one_there_is() {
     }
     let place = Place::new(Some(user));
     fs::write(place.path("a.pcap"), tls_capture(40_000_000, 1)).unwrap();
-    let check = [
-        SLIM,
-        "--single",
-        "a.pcap",
-        "--check-only",
-        "--workers",
-        "4",
-        "--policy",
-        "reference",
-        "--output",
-        "json",
-    ];
+    let check = [CHECK, &["--output", "json"]].concat();
     let figures = |limits: &[&str]| {
         let output = place.run(limits, &check);
         assert!(output.status.success(), "{}", said(&output));

@@ -7,6 +7,7 @@
 mod show;
 mod user;
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs::File;
 use std::io;
@@ -211,7 +212,7 @@ impl Facts {
                 .create_nameless(directory)
                 .and_then(|file| RealDisk.link(&file, (directory, &nameless))),
         );
-        self.exchange = exchange(directory, (&one, &one_name), (&other, &other_name));
+        self.exchange = exchange(directory, (&one, &one_name), &other_name);
         // A file that is open for writing gets no lease.
         drop((one, other));
         self.leases = lease(directory.open_file(&one_name));
@@ -222,9 +223,7 @@ impl Facts {
     }
 }
 
-type Named<'a> = (&'a File, &'a std::ffi::OsStr);
-
-fn exchange(directory: &Directory, (one, one_name): Named<'_>, (_, other_name): Named<'_>) -> Answer {
+fn exchange(directory: &Directory, (one, one_name): (&File, &OsStr), other_name: &OsStr) -> Answer {
     let exchanged = RealDisk.exchange((directory, one_name), (directory, other_name));
     let moved = exchanged.and_then(|()| {
         let is = directory.identity(other_name)?.inode == Identity::of(one)?.inode;
